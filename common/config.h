@@ -1,0 +1,124 @@
+/*
+ * config.h - the configuration: one INI file, then the environment
+ *
+ * The file is --config, else WALSHIP_CONFIG, else /etc/walship/walship.conf
+ * (whose absence alone is no error).  Keys before any section hold for every
+ * cluster; a section "[cluster <system identifier>]" overrides them for that
+ * cluster.  Every key is also the environment variable WALSHIP_<KEY> in upper
+ * case, which wins over the file; AWS's own variables fill what neither sets:
+ * AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_REGION,
+ * AWS_DEFAULT_REGION, AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, AWS_CA_BUNDLE.
+ * An unknown key, a key given twice in one section, a bad value, an overlong
+ * or continued line is refused with file and line.
+ *
+ * One table in config.c drives parsing, the environment, `walship check` and
+ * the option table of README.  Strings belong to the config and live until
+ * config_free, which wipes the secret ones.
+ */
+#ifndef COMMON_CONFIG_H
+#define COMMON_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/err.h"
+
+#define CONFIG_DEFAULT_PATH "/etc/walship/walship.conf"
+
+enum config_encryption
+{
+	ENCRYPTION_XCHACHA20, /* encryption = xchacha20-poly1305, the default */
+	ENCRYPTION_NONE       /* encryption = none */
+};
+
+enum config_addressing
+{
+	ADDRESSING_AUTO, /* virtual-host for AWS and names without dots */
+	ADDRESSING_PATH,
+	ADDRESSING_VIRTUAL
+};
+
+enum config_log_format
+{
+	LOG_FORMAT_TEXT,
+	LOG_FORMAT_JSON
+};
+
+enum config_log_level
+{
+	LOG_LEVEL_ERROR,
+	LOG_LEVEL_WARNING,
+	LOG_LEVEL_INFO,
+	LOG_LEVEL_DEBUG
+};
+
+struct config
+{
+	char *path; /* the file that was read, NULL if none */
+
+	char *repository; /* s3://bucket[/prefix] or file:///dir */
+	uint64_t cluster; /* system identifier, 0: not set */
+	enum config_encryption encryption;
+	char *key_file;
+	char *key_command; /* prints a key file's content */
+	char *spool;       /* default /var/spool/walship */
+
+	char *s3_endpoint; /* http[s]://host[:port], NULL: AWS */
+	char *s3_region;   /* default us-east-1 */
+	enum config_addressing s3_addressing;
+	char *s3_access_key_id;
+	char *s3_secret_access_key;
+	char *s3_session_token;
+	char *s3_ca_file;
+	bool s3_tls_verify;      /* default on */
+	bool s3_conditional_put; /* default on; off: HEAD first */
+
+	enum config_log_format log_format;
+	enum config_log_level log_level;
+
+	/* Durations, in milliseconds here; "30s", "5min", "1h" in the file. */
+	int64_t connect_timeout_ms;       /* 10 s */
+	int64_t stall_timeout_ms;         /* 30 s without a byte */
+	int64_t push_timeout_ms;          /* 2 min, one wal-push */
+	int64_t fetch_timeout_ms;         /* 5 min, wal-fetch in recovery */
+	int64_t fetch_timeout_standby_ms; /* 10 s, wal-fetch on a standby */
+	int64_t command_timeout_ms;       /* 1 h, each request of walship */
+	int64_t archive_wait_ms;          /* 10 min, backup waits for its WAL */
+	int64_t backup_max_age_ms; /* 7 d, a start older than this is dead */
+
+	int backup_workers;  /* 4: threads that compress, seal and upload */
+	int restore_workers; /* 4 */
+};
+
+/*
+ * Reads the configuration.  path NULL: as the header says.  cluster 0: only
+ * the general keys (plus cfg->cluster's own section when that key is set).
+ * Overrides are "key=value" strings from the command line, which win over
+ * all; NULL-terminated, or NULL.  *out is freed with config_free.
+ * Does not check that the settings suffice: config_require does.
+ */
+extern enum status
+config_load(const char *path, uint64_t cluster, const char *const *overrides,
+			struct config **out, struct err *err) ERR_CHECK;
+extern void config_free(struct config *cfg);
+
+/*
+ * What every program that touches the repository needs: repository is set and
+ * well formed, and there is a key, or encryption = none said so.
+ */
+extern enum status
+config_require(const struct config *cfg, struct err *err) ERR_CHECK;
+
+/* A pure parser of one file's text, for tests and fuzzing. */
+extern enum status
+config_parse(struct config *cfg, const char *file, const char *text,
+			 size_t len, uint64_t cluster, struct err *err) ERR_CHECK;
+
+/* Walks the table: name, value as text ("***" for secrets), default, help. */
+typedef void (*config_visitor)(void *arg, const char *name, const char *value,
+							   const char *def, const char *help);
+extern void
+config_visit(const struct config *cfg, config_visitor visit, void *arg);
+
+#endif

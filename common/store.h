@@ -1,0 +1,185 @@
+/*
+ * store.h - objects by key, in a directory or in an S3 bucket
+ *
+ * Keys are relative to the repository's url and consist of components of
+ * [A-Za-z0-9._-] separated by '/'; no component is "." or "..", none is
+ * empty.  A key is written once and never rewritten.  Strong consistency is
+ * required of the store: what was put is found by get, head and list at once.
+ *
+ * The functions below retry transient failures (ST_RETRY) with jittered
+ * backoff until the store's deadline, and return ST_RETRY when that did not
+ * help.  A store handle belongs to one thread at a time; open one per thread.
+ *
+ * Backends: dirstore.c (file://) and the module s3 (s3://), loaded when a
+ * repository needs it, so that a directory or a spool hit costs no network
+ * library.
+ */
+#ifndef COMMON_STORE_H
+#define COMMON_STORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/config.h"
+#include "common/deadline.h"
+#include "common/err.h"
+
+#define STORE_KEY_MAX 512 /* bytes with the terminating zero */
+
+struct store_stat
+{
+	uint64_t size_bytes;
+	int64_t modified;       /* seconds since 1970 by the store's clock */
+	bool archived;          /* in a storage class that must be thawed first */
+	char storage_class[32]; /* empty where the store has none */
+};
+
+struct store_entry
+{
+	const char *key;        /* relative to the url; ends in '/' for a prefix */
+	bool is_prefix;         /* only in a shallow listing */
+	struct store_stat stat; /* zero for a prefix */
+};
+
+/*
+ * Receives the bytes of a get in order.  Any status but ST_OK ends the get
+ * with that status and the err the sink has set.
+ */
+typedef enum status (*store_sink)(void *arg, const void *data, size_t len,
+								  struct err *err);
+
+/* Receives one listed entry, in byte order of keys.  As store_sink. */
+typedef enum status (*store_lister)(void *arg, const struct store_entry *entry,
+									struct err *err);
+
+/* Receives the outcome of one delete: ST_OK (also if it was absent) or why. */
+typedef void (*store_removed)(void *arg, const char *key,
+							  const struct err *outcome);
+
+/* What `walship check` tells about a store. */
+struct store_features
+{
+	bool conditional_put; /* a second create-only put was refused */
+	bool versioned;
+	bool object_lock;
+	bool lifecycle_known;    /* the rules could be read */
+	bool lifecycle_touches;  /* an enabled rule covers the prefix */
+	int lifecycle_min_days;  /* the earliest such expiry or transition */
+	int64_t clock_offset_ms; /* store's clock minus ours */
+	char endpoint[256];      /* where requests go */
+};
+
+struct store;
+
+/*
+ * What a backend implements: one attempt each, no retry, deadline honoured.
+ * get delivers nothing before it knows that the request succeeded.
+ */
+struct store_ops
+{
+	enum status (*put)(struct store *store, const char *key, const void *data,
+					   size_t len, struct err *err);
+	enum status (*get)(struct store *store, const char *key, uint64_t offset,
+					   uint64_t length, store_sink sink, void *arg,
+					   struct err *err);
+	enum status (*head)(struct store *store, const char *key,
+						struct store_stat *stat, struct err *err);
+	enum status (*list)(struct store *store, const char *prefix,
+						const char *start_after, bool shallow,
+						store_lister lister, void *arg, struct err *err);
+	enum status (*remove)(struct store *store, const char *const *keys,
+						  size_t nkeys, store_removed removed, void *arg,
+						  struct err *err);
+	enum status (*features)(struct store *store, struct store_features *out,
+							struct err *err);
+	void (*free)(struct store *store);
+};
+
+/* The head of every backend's own struct. */
+struct store
+{
+	const struct store_ops *ops;
+	struct deadline deadline;
+	uint64_t requests; /* sent so far, for reports and tests */
+};
+
+/*
+ * Opens the store that cfg->repository names.  No request is sent.  *out is
+ * freed with store_free.  ST_CONFIG: bad url, missing setting, module absent.
+ */
+extern enum status store_open(const struct config *cfg, struct store **out,
+							  struct err *err) ERR_CHECK;
+extern void store_free(struct store *store);
+
+/* Until when each later call on this handle may take, retries included. */
+extern void store_set_deadline(struct store *store, struct deadline d);
+
+/*
+ * Creates key with these bytes, durably, or fails.  ST_EXISTS: an object of
+ * that name is there and was not touched.  After a lost answer a retry may
+ * meet the object that this very call stored: the caller tells by comparing.
+ */
+extern enum status
+store_put(struct store *store, const char *key, const void *data, size_t len,
+		  struct err *err) ERR_CHECK;
+
+/*
+ * Delivers length bytes from offset on; length 0: up to the end.  A transfer
+ * that breaks is continued where it stopped.  ST_MISSING only when the store
+ * says in clear words that no object of that name exists; a deleted one
+ * (delete marker), a missing bucket or a refusal is ST_AUTH or ST_CONFIG.
+ * ST_CORRUPT: the object ends before offset + length.
+ */
+extern enum status store_get(struct store *store, const char *key,
+							 uint64_t offset, uint64_t length, store_sink sink,
+							 void *arg, struct err *err) ERR_CHECK;
+
+/* Reads a whole object of at most max bytes into *out, freed by free(). */
+extern enum status
+store_read(struct store *store, const char *key, size_t max, uint8_t **out,
+		   size_t *out_len, struct err *err) ERR_CHECK;
+
+extern enum status
+store_head(struct store *store, const char *key, struct store_stat *stat,
+		   struct err *err) ERR_CHECK;
+
+/*
+ * Lists keys that begin with prefix and are greater than start_after (NULL:
+ * all), in byte order.  shallow: what lies behind the next '/' after prefix
+ * is one entry with is_prefix.  An absent prefix lists nothing.
+ */
+extern enum status
+store_list(struct store *store, const char *prefix, const char *start_after,
+		   bool shallow, store_lister lister, void *arg,
+		   struct err *err) ERR_CHECK;
+
+/*
+ * Deletes keys, batched as the backend likes, telling the outcome of each.
+ * Returns ST_OK only if every one is gone; otherwise the first failure.
+ */
+extern enum status
+store_remove(struct store *store, const char *const *keys, size_t nkeys,
+			 store_removed removed, void *arg, struct err *err) ERR_CHECK;
+
+/* Looks at the store for `walship check`; puts and deletes a probe object. */
+extern enum status
+store_features(struct store *store, struct store_features *out,
+			   struct err *err) ERR_CHECK;
+
+/* The backends. */
+extern enum status
+dirstore_open(const char *path, struct store **out, struct err *err) ERR_CHECK;
+
+/*
+ * The only symbol of the s3 module.  The module keeps no state of its own
+ * between handles beyond the libraries' initialisation.
+ */
+#define STORE_S3_SYMBOL "s3_store_open"
+typedef enum status (*s3_store_open_fn)(const struct config *cfg,
+										struct store **out, struct err *err);
+
+/* True if key obeys the grammar above. */
+extern bool store_key_valid(const char *key);
+
+#endif
