@@ -1,0 +1,316 @@
+"""Fixtures of the integration tests.
+
+A test runs on the host's own version of PostgreSQL; one marked "versions" runs
+on every version, and with --all-versions all do.  Servers that are slow to
+start live as long as the test process: under pytest-xdist each worker has its
+own.  What a test starts is stopped at its end, and what a killed run left
+behind is ended when the next one begins.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ground import host, roots, tls
+from ground.fault import FaultProxy
+from ground.pg import Cluster, ClusterFactory
+from ground.programs import Programs, write_config
+from ground.s3 import Gateway
+from ground.s3client import Bucket
+
+SOURCE = Path(__file__).resolve().parents[2]
+LOG_TAIL = 6000
+
+_clusters = pytest.StashKey[list[Cluster]]()
+
+
+# --- options and markers ----------------------------------------------------------
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("walship")
+    group.addoption("--all-versions", action="store_true")
+    group.addoption("--host-version-only", action="store_true")
+    group.addoption("--soak", action="store_true")
+    group.addoption("--rounds", type=int, default=100)
+    group.addoption("--seed", type=int, default=1)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "versions: runs on every PostgreSQL version")
+    config.addinivalue_line("markers", "soak: rounds of random faults, by --soak")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "pg_version" not in metafunc.fixturenames:
+        return
+    config = metafunc.config
+    everywhere = config.getoption("all_versions") or (
+        metafunc.definition.get_closest_marker("versions")
+    )
+    if everywhere and not config.getoption("host_version_only"):
+        versions = list(roots.VERSIONS)
+    else:
+        versions = [roots.host_version()]
+    metafunc.parametrize("pg_version", versions, scope="session", ids="pg{}".format)
+
+
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> None:
+    """--soak runs the soak tests and nothing else; without it none runs."""
+    wanted = bool(config.getoption("soak"))
+    chosen = [i for i in items if (i.get_closest_marker("soak") is not None) == wanted]
+    dropped = [item for item in items if item not in chosen]
+    if dropped:
+        config.hook.pytest_deselected(items=dropped)
+        items[:] = chosen
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Iterator[None]:
+    """A failure comes with the end of its servers' logs."""
+    outcome = yield
+    report = outcome.get_result()  # type: ignore[attr-defined]
+    if report.failed:
+        for cluster in item.stash.get(_clusters, []):
+            title = f"server log, {cluster.home.name}"
+            report.sections.append((title, cluster.log()[-LOG_TAIL:]))
+
+
+# --- where things lie -------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def run_dir() -> Iterator[Path]:
+    """This test process's directory: short, and open to every user."""
+    host.sweep()
+    work = host.WorkDir()
+    yield work.path
+    if "WALSHIP_KEEP" not in os.environ:
+        work.remove()
+
+
+@pytest.fixture
+def work_dir(run_dir: Path) -> Iterator[Path]:
+    """A test's directory, owned by postgres; gone after the test."""
+    names = (run_dir / f"t{number}" for number in range(10**6))
+    path = next(name for name in names if not name.exists())
+    path.mkdir(mode=0o755)
+    shutil.chown(path, roots.PG_USER, roots.PG_USER)
+    yield path
+    if "WALSHIP_KEEP" not in os.environ:
+        shutil.rmtree(path)
+
+
+def _owned_dir(path: Path) -> Path:
+    path.mkdir(mode=0o700)
+    shutil.chown(path, roots.PG_USER, roots.PG_USER)
+    return path
+
+
+@pytest.fixture
+def shared_dir(work_dir: Path) -> Path:
+    """An empty directory of postgres, for what a server's commands write."""
+    return _owned_dir(work_dir / "shared")
+
+
+@pytest.fixture
+def repo_dir(work_dir: Path) -> Path:
+    """An empty directory for a repository: file://<repo_dir>."""
+    return _owned_dir(work_dir / "repo")
+
+
+@pytest.fixture
+def spool_dir(work_dir: Path) -> Path:
+    return _owned_dir(work_dir / "spool")
+
+
+# --- PostgreSQL -------------------------------------------------------------------
+
+
+@pytest.fixture
+def new_cluster(
+    request: pytest.FixtureRequest, work_dir: Path, pg_version: int
+) -> Iterator[ClusterFactory]:
+    """Makes clusters, and ends their servers after the test.
+
+    create=False leaves the data directory to the test (a restore); start=False
+    makes it and does not start it.  version, fsync and env are Cluster's; all
+    else goes to Cluster.initdb.
+    """
+    made: list[Cluster] = request.node.stash.setdefault(_clusters, [])
+
+    def make(
+        *,
+        create: bool = True,
+        start: bool = True,
+        version: int | None = None,
+        data: Path | None = None,
+        fsync: bool = False,
+        env: dict[str, str] | None = None,
+        **options: Any,
+    ) -> Cluster:
+        home = work_dir / f"pg{len(made)}"
+        cluster = Cluster(
+            version or pg_version, home, data=data, fsync=fsync, env=env
+        )
+        made.append(cluster)
+        if create:
+            cluster.initdb(**options)
+            if start:
+                cluster.start()
+        return cluster
+
+    yield make
+    for cluster in made:
+        cluster.close()
+
+
+@pytest.fixture
+def cluster(new_cluster: ClusterFactory) -> Cluster:
+    """A running cluster with default settings, without archiving."""
+    return new_cluster()
+
+
+# --- S3 ---------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def gateway(run_dir: Path) -> Iterator[Gateway]:
+    """One S3 server for all tests of this process; take a bucket each."""
+    server = Gateway(run_dir / "s3")
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def bucket(gateway: Gateway) -> Iterator[Bucket]:
+    """An empty bucket, deleted with its objects after the test."""
+    made = gateway.create_bucket()
+    yield made
+    gateway.delete_bucket(made)
+
+
+@pytest.fixture
+def fault_proxy(gateway: Gateway) -> Iterator[FaultProxy]:
+    """The bad network in front of the gateway; it passes all until told."""
+    proxy = FaultProxy(gateway.port)
+    yield proxy
+    proxy.stop()
+
+
+@pytest.fixture(scope="session")
+def authority(run_dir: Path) -> tls.Authority:
+    """Certificates: good, expired, for another name, by an untrusted issuer."""
+    return tls.Authority(run_dir / "ca")
+
+
+@pytest.fixture
+def tls_proxy(
+    gateway: Gateway, authority: tls.Authority, work_dir: Path
+) -> Iterator[Callable[..., tls.TlsProxy]]:
+    """Makes https endpoints of the gateway, by certificate."""
+    made: list[tls.TlsProxy] = []
+
+    def make(certificate: str = tls.GOOD, port: int | None = None) -> tls.TlsProxy:
+        home = work_dir / f"tls{len(made)}"
+        proxy = tls.TlsProxy(home, authority, port or gateway.port, certificate)
+        made.append(proxy)
+        return proxy
+
+    yield make
+    for proxy in made:
+        proxy.stop()
+
+
+# --- the programs under test ------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def walship(run_dir: Path) -> Programs:
+    """The programs of the build directory that WALSHIP_BUILD names."""
+    build = Path(os.environ.get("WALSHIP_BUILD", SOURCE / "build"))
+    return Programs(build, run_dir / "bin")
+
+
+@pytest.fixture
+def key_file(walship: Programs, work_dir: Path) -> Path:
+    """A fresh repository key, as postgres keeps it."""
+    path = work_dir / "key"
+    walship.run("walship", "keygen", path).check()
+    return path
+
+
+@pytest.fixture
+def dir_config(repo_dir: Path, spool_dir: Path, key_file: Path, work_dir: Path) -> Path:
+    """A configuration with an encrypted repository in repo_dir."""
+    return write_config(
+        work_dir / "walship.conf",
+        repository=f"file://{repo_dir}",
+        spool=spool_dir,
+        key_file=key_file,
+    )
+
+
+@pytest.fixture
+def s3_config(
+    bucket: Bucket, gateway: Gateway, spool_dir: Path, key_file: Path, work_dir: Path
+) -> Path:
+    """A configuration with an encrypted repository in the bucket."""
+    return write_config(
+        work_dir / "walship-s3.conf",
+        repository=f"s3://{bucket.name}/it",
+        spool=spool_dir,
+        key_file=key_file,
+        s3_endpoint=gateway.endpoint,
+        s3_region=gateway.region,
+        s3_addressing="path",
+        s3_access_key_id=gateway.credentials.access_key,
+        s3_secret_access_key=gateway.credentials.secret_key,
+    )
+
+
+# --- sanitizers -------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session", autouse=True)
+def sanitizer_reports(run_dir: Path) -> Path | None:
+    """Where the programs of a sanitizer build leave what they found.
+
+    An exit status could hide it: many tests expect a program to fail.
+    """
+    if "WALSHIP_SANITIZE" not in os.environ:
+        return None
+    reports = run_dir / "san"
+    reports.mkdir()
+    reports.chmod(0o1777)
+    common = f"log_path={reports}/report:exitcode=99:abort_on_error=0"
+    os.environ["ASAN_OPTIONS"] = f"{common}:detect_leaks=1"
+    os.environ["UBSAN_OPTIONS"] = f"{common}:halt_on_error=1:print_stacktrace=1"
+    return reports
+
+
+@pytest.fixture(autouse=True)
+def sanitizers_are_silent(sanitizer_reports: Path | None) -> Iterator[None]:
+    yield
+    if sanitizer_reports is not None:
+        found = ""
+        for report in sorted(sanitizer_reports.iterdir()):
+            found += report.read_text(encoding="utf-8", errors="replace")
+            report.unlink()
+        assert not found, found
+
+
+@pytest.fixture(scope="session")
+def soak(request: pytest.FixtureRequest) -> tuple[int, int]:
+    """How many rounds, and the seed that draws them."""
+    return request.config.getoption("rounds"), request.config.getoption("seed")

@@ -1,0 +1,1 @@
+"""Real servers for the integration tests: PostgreSQL, an S3 gateway, faults."""

@@ -1,0 +1,66 @@
+"""The built programs, run as a DBA or PostgreSQL would run them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from .host import Result, run
+from .roots import PG_USER
+
+NAMES = ("wal-push", "wal-fetch", "walship")
+
+
+class Programs:
+    """A copy of the build's programs, where every user and chroot finds it.
+
+    The source tree may lie in a folder that only root may enter.
+    """
+
+    def __init__(self, build: Path, bindir: Path) -> None:
+        self.bindir = bindir
+        bindir.mkdir(parents=True, exist_ok=True)
+        for path in build.rglob("*"):
+            if path.suffix == ".so" or path.name in NAMES:
+                if path.is_file() and os.access(path, os.X_OK):
+                    shutil.copy2(path, bindir / path.name)
+        missing = [name for name in NAMES if not (bindir / name).exists()]
+        if missing:
+            raise AssertionError(f"{build} holds no {', '.join(missing)}: build first")
+
+    def path(self, name: str) -> Path:
+        return self.bindir / name
+
+    def run(
+        self,
+        name: str,
+        *args: str | os.PathLike[str],
+        user: str = PG_USER,
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+        stdin: bytes | None = None,
+        timeout_s: float = 300,
+    ) -> Result:
+        """Runs one of them; the environment is the given one and no more."""
+        return run(
+            [self.path(name), *args],
+            user=user,
+            env=env,
+            cwd=cwd or self.bindir,
+            stdin=stdin,
+            timeout_s=timeout_s,
+        )
+
+
+def write_config(path: Path, **keys: str | int | os.PathLike[str]) -> Path:
+    """An INI file with these keys, readable by the server's user alone."""
+    path.write_text(
+        "".join(f"{name} = {os.fspath(value) if isinstance(value, os.PathLike) else value}\n"
+                for name, value in keys.items()),
+        encoding="utf-8",
+    )
+    shutil.chown(path, PG_USER, PG_USER)
+    path.chmod(0o600)
+    return path
