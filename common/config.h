@@ -50,7 +50,8 @@ enum config_log_level
 	LOG_LEVEL_ERROR,
 	LOG_LEVEL_WARNING,
 	LOG_LEVEL_INFO,
-	LOG_LEVEL_DEBUG
+	LOG_LEVEL_DEBUG,
+	LOG_LEVEL_AUTO /* info for walship, warning for wal-push and wal-fetch */
 };
 
 struct config
