@@ -22,7 +22,13 @@ struct timeline_entry
 	uint64_t end;   /* switch point to the next; UINT64_MAX for the last */
 };
 
-/* Oldest first; the last entry is the timeline itself. */
+/*
+ * Oldest first; the last entry is the timeline itself.  Each entry begins
+ * where the one before it ends, and none ends before it begins: a switch
+ * point that lies before an older one (a recovery that stopped short of its
+ * target timeline's start leaves such a file) shortens the older entries, so
+ * that every LSN belongs to the timeline that the server would choose.
+ */
 struct timeline_history
 {
 	uint32_t timeline;
@@ -35,7 +41,10 @@ extern enum status
 timeline_history_root(uint32_t timeline, struct timeline_history *out,
 					  struct err *err) ERR_CHECK;
 
-/* Parses the history file of timeline.  ST_CORRUPT with the line's number. */
+/*
+ * Parses the history file of timeline.  ST_CORRUPT with the line's number.
+ * On success *out is freed with timeline_history_free.
+ */
 extern enum status
 timeline_history_parse(uint32_t timeline, const char *text, size_t len,
 					   struct timeline_history *out,

@@ -46,8 +46,11 @@ wal_page_check(const struct wal_page *page, const struct wal_name *name,
 			   struct err *err) ERR_CHECK;
 
 /*
- * True if every page of the segment in data carries its own address: what a
- * standby's recycled, half-written segment does not.
+ * True if every page of the segment in data, which begins at that offset of
+ * the segment, carries its own address: what a standby's recycled,
+ * half-written segment does not.  A page of zeros counts as a match, since
+ * the server zeroes what follows a WAL switch.  Offset and len are multiples
+ * of the page size, except that a shorter rest is ignored.
  */
 extern bool wal_pages_match(const struct wal_page *page, const void *data,
 							size_t len, uint64_t offset);
@@ -56,7 +59,14 @@ struct pg_control
 {
 	uint64_t system_identifier;
 	uint32_t control_version; /* 1300 for 13 to 17, 1800 for 18 */
+	bool in_recovery;         /* in archive recovery or a standby */
 };
+
+#define PG_CONTROL_BYTES 32 /* all that pg_control_parse looks at */
+
+/* ST_CORRUPT unless data begins as a pg_control does. */
+extern enum status pg_control_parse(struct pg_control *out, const void *data,
+									size_t len, struct err *err) ERR_CHECK;
 
 /* Reads <pgdata>/global/pg_control.  ST_MISSING if there is none. */
 extern enum status pg_control_read(const char *pgdata, struct pg_control *out,
