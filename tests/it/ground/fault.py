@@ -254,14 +254,16 @@ class FaultProxy:
 
     async def _raw_up(self, connection: _Connection) -> None:
         assert connection.up_out is not None
-        async with _Line(connection, connection.up_out, connection.faults.cut_up) as line:
+        out, cut = connection.up_out, connection.faults.cut_up
+        async with _Line(connection, out, cut) as line:
             while chunk := await connection.down_in.read(CHUNK):
                 await line.send(chunk)
         _write_eof(connection.up_out)
 
     async def _http_up(self, connection: _Connection) -> None:
         assert connection.up_out is not None
-        async with _Line(connection, connection.up_out, connection.faults.cut_up) as line:
+        out, cut = connection.up_out, connection.faults.cut_up
+        async with _Line(connection, out, cut) as line:
             while head := await _read_head(connection.down_in):
                 request = self._record(head, connection.number)
                 if self._intercepts(connection.faults, request):

@@ -273,7 +273,9 @@ class Cluster:
             cursor.execute(statement, parameters)
             return cursor.fetchall() if cursor.description else []
 
-    def value(self, statement: str, *parameters: Any, database: str = "postgres") -> Any:
+    def value(
+        self, statement: str, *parameters: Any, database: str = "postgres"
+    ) -> Any:
         return self.sql(statement, parameters or None, database=database)[0][0]
 
     def wait_sql(

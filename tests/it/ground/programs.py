@@ -56,11 +56,8 @@ class Programs:
 
 def write_config(path: Path, **keys: str | int | os.PathLike[str]) -> Path:
     """An INI file with these keys, readable by the server's user alone."""
-    path.write_text(
-        "".join(f"{name} = {os.fspath(value) if isinstance(value, os.PathLike) else value}\n"
-                for name, value in keys.items()),
-        encoding="utf-8",
-    )
+    lines = (f"{name} = {value}\n" for name, value in keys.items())
+    path.write_text("".join(lines), encoding="utf-8")
     shutil.chown(path, PG_USER, PG_USER)
     path.chmod(0o600)
     return path

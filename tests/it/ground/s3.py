@@ -158,7 +158,8 @@ class Gateway:
         self._start("osd", "ceph-osd", "-i", "0")
 
         def up() -> bool:
-            told = self._tool("ceph", "-c", str(self._conf), "osd", "stat", "-f", "json")
+            conf = str(self._conf)
+            told = self._tool("ceph", "-c", conf, "osd", "stat", "-f", "json")
             return bool(json.loads(told)["num_up_osds"] == 1)
 
         wait_for(up, "the object store daemon is up")
