@@ -1,0 +1,660 @@
+#include "basebackup/pgconn.h"
+
+#include <errno.h>
+#include <libpq-fe.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "basebackup/password.h"
+#include "common/log.h"
+
+/* How often a wait looks at the cancel flag, in milliseconds. */
+#define WAIT_SLICE_MS 100
+
+#define PARAMETERS_MAX 64
+
+struct pgconn
+{
+	PGconn *pq;
+	char *copy_data; /* of PQgetCopyData, until the next call */
+	bool hung;       /* the server did not answer in time */
+	char sqlstate[6];
+	char warning[256];
+};
+
+struct pgresult
+{
+	PGresult *pq;
+};
+
+bool
+pg_options_take(struct pg_options *opts, int option, const char *value)
+{
+	switch (option)
+	{
+		case 'd':
+			opts->dbname = value;
+			return true;
+		case 'h':
+			opts->host = value;
+			return true;
+		case 'p':
+			opts->port = value;
+			return true;
+		case 'U':
+			opts->user = value;
+			return true;
+		case 'w':
+			opts->ask = PG_PASSWORD_NEVER;
+			return true;
+		case 'W':
+			opts->ask = PG_PASSWORD_PROMPT;
+			return true;
+		default:
+			return false;
+	}
+}
+
+void
+pg_options_wipe(struct pg_options *opts)
+{
+	password_free(opts->typed);
+	opts->typed = NULL;
+}
+
+/* What libpq is given: keyword and value pairs, the last one of a kind wins.
+ */
+struct parameters
+{
+	size_t count;
+	const char *keywords[PARAMETERS_MAX + 1];
+	const char *values[PARAMETERS_MAX + 1];
+};
+
+static void
+parameters_add(struct parameters *p, const char *keyword, const char *value)
+{
+	if (value == NULL || p->count == PARAMETERS_MAX)
+		return;
+	for (size_t i = 0; i < p->count; i++)
+	{
+		if (strcmp(p->keywords[i], keyword) == 0)
+		{
+			p->values[i] = value;
+			return;
+		}
+	}
+	p->keywords[p->count] = keyword;
+	p->values[p->count++] = value;
+	p->keywords[p->count] = NULL;
+	p->values[p->count] = NULL;
+}
+
+/* The rule of libpq's expand_dbname. */
+static bool
+is_conninfo(const char *dbname)
+{
+	return strchr(dbname, '=') != NULL ||
+		   strncmp(dbname, "postgresql://", 13) == 0 ||
+		   strncmp(dbname, "postgres://", 11) == 0;
+}
+
+static bool
+has_environment(const char *name)
+{
+	const char *value = getenv(name);
+
+	return value != NULL && *value != '\0';
+}
+
+/* *parsed holds the strings that p points to; freed with PQconninfoFree. */
+static enum status
+parameters_fill(struct parameters *p, const struct pg_options *opts,
+				enum pg_kind kind, PQconninfoOption **parsed, struct err *err)
+{
+	if (kind == PG_ORDINARY && !has_environment("PGDATABASE") &&
+		!has_environment("PGSERVICE"))
+		parameters_add(p, "dbname", "postgres");
+	if (opts->dbname != NULL && is_conninfo(opts->dbname))
+	{
+		/* libpq's message may quote a piece of a password. */
+		*parsed = PQconninfoParse(opts->dbname, NULL);
+		if (*parsed == NULL)
+			return err_set(err, ST_CONFIG, "invalid connection string");
+		for (const PQconninfoOption *o = *parsed; o->keyword != NULL; o++)
+		{
+			if (o->val != NULL && *o->val != '\0')
+				parameters_add(p, o->keyword, o->val);
+		}
+	}
+	else
+		parameters_add(p, "dbname", opts->dbname);
+	parameters_add(p, "host", opts->host);
+	parameters_add(p, "port", opts->port);
+	parameters_add(p, "user", opts->user);
+	if (kind == PG_REPLICATION)
+	{
+		parameters_add(p, "dbname", "replication");
+		parameters_add(p, "replication", "true");
+	}
+	else
+		parameters_add(p, "client_encoding", "UTF8");
+	parameters_add(p, "fallback_application_name", "walship");
+	parameters_add(p, "password", opts->typed);
+	return ST_OK;
+}
+
+static bool
+parameters_have(const struct parameters *p, const char *keyword)
+{
+	for (size_t i = 0; i < p->count; i++)
+	{
+		if (strcmp(p->keywords[i], keyword) == 0)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Our own time-outs, where neither the user nor the environment gave others.
+ * A peer that vanished without a word is noticed within two minutes.
+ */
+static void
+parameters_timeouts(struct parameters *p, const char *connect_timeout_s)
+{
+	if (!parameters_have(p, "connect_timeout") &&
+		!has_environment("PGCONNECT_TIMEOUT"))
+		parameters_add(p, "connect_timeout", connect_timeout_s);
+	if (parameters_have(p, "keepalives") ||
+		parameters_have(p, "keepalives_idle"))
+		return;
+	parameters_add(p, "keepalives_idle", "60");
+	parameters_add(p, "keepalives_interval", "15");
+	parameters_add(p, "keepalives_count", "4");
+}
+
+/*
+ * libpq's messages have several lines: the first becomes the message, the
+ * others the detail.
+ */
+static enum status
+error_of_connection(const struct pgconn *conn, enum status status,
+					struct err *err)
+{
+	const char *text = PQerrorMessage(conn->pq);
+	size_t first = strcspn(text, "\n");
+	char rest[ERR_DETAIL_MAX];
+	size_t n = 0;
+
+	if (first == 0)
+		return err_set(err, status, "the connection to the server is lost");
+	(void) err_set(err, status, "%.*s", (int) first, text);
+	for (const char *p = text + first; *p != '\0' && n + 1 < sizeof(rest); p++)
+	{
+		bool blank = *p == '\n' || *p == '\t' || *p == ' ';
+
+		if (!blank)
+			rest[n++] = *p;
+		else if (n > 0 && rest[n - 1] != ' ')
+			rest[n++] = ' ';
+	}
+	while (n > 0 && rest[n - 1] == ' ')
+		n--;
+	if (n > 0)
+		(void) err_detail(err, "%.*s", (int) n, rest);
+	return status;
+}
+
+static void
+take_notice(void *arg, const PGresult *res)
+{
+	struct pgconn *conn = arg;
+	const char *severity =
+		PQresultErrorField(res, PG_DIAG_SEVERITY_NONLOCALIZED);
+	const char *text = PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY);
+
+	if (severity == NULL || text == NULL)
+		return;
+	if (strcmp(severity, "WARNING") != 0)
+	{
+		log_debug("server: %s", text);
+		return;
+	}
+	log_warning("server: %s", text);
+	if (conn->warning[0] == '\0')
+		(void) snprintf(conn->warning, sizeof(conn->warning), "%s", text);
+}
+
+static enum status
+connect_once(struct pgconn *conn, struct pg_options *opts, enum pg_kind kind,
+			 const char *connect_timeout_s, struct err *err)
+{
+	struct parameters p = {0};
+	PQconninfoOption *parsed = NULL;
+	enum status status = parameters_fill(&p, opts, kind, &parsed, err);
+
+	if (status != ST_OK)
+		return status;
+	parameters_timeouts(&p, connect_timeout_s);
+	PQfinish(conn->pq);
+	conn->pq = PQconnectdbParams(p.keywords, p.values, 0);
+	PQconninfoFree(parsed);
+	if (conn->pq == NULL)
+		return err_set(err, ST_NOMEM, "out of memory");
+	if (PQstatus(conn->pq) == CONNECTION_OK)
+		return ST_OK;
+	if (PQconnectionNeedsPassword(conn->pq))
+		return error_of_connection(conn, ST_AUTH, err);
+	return error_of_connection(conn, ST_SERVER, err);
+}
+
+static enum status
+ask_password(struct pg_options *opts, struct err *err)
+{
+	char prompt[128];
+
+	if (opts->user != NULL)
+		(void) snprintf(prompt, sizeof(prompt),
+						"Password for user %.80s: ", opts->user);
+	else
+		(void) snprintf(prompt, sizeof(prompt), "Password: ");
+	return password_ask(prompt, &opts->typed, err);
+}
+
+static enum status
+connect_asking(struct pgconn *conn, struct pg_options *opts, enum pg_kind kind,
+			   int64_t connect_timeout_ms, struct err *err)
+{
+	enum status status = ST_OK;
+	char seconds[24];
+
+	(void) snprintf(seconds, sizeof(seconds), "%lld",
+					(long long) ((connect_timeout_ms + 999) / 1000));
+	if (opts->ask == PG_PASSWORD_PROMPT && opts->typed == NULL)
+		status = ask_password(opts, err);
+	if (status == ST_OK)
+		status = connect_once(conn, opts, kind, seconds, err);
+	if (status == ST_AUTH && opts->ask == PG_PASSWORD_AUTO &&
+		opts->typed == NULL)
+	{
+		struct err unasked;
+
+		/* Without a terminal the server's own words say more. */
+		if (ask_password(opts, &unasked) == ST_OK)
+			status = connect_once(conn, opts, kind, seconds, err);
+	}
+	return status;
+}
+
+enum status
+pgconn_open(struct pg_options *opts, enum pg_kind kind,
+			int64_t connect_timeout_ms, struct pgconn **out, struct err *err)
+{
+	struct pgconn *conn = calloc(1, sizeof(*conn));
+	enum status status;
+
+	if (conn == NULL)
+		return err_set(err, ST_NOMEM, "out of memory");
+	status = connect_asking(conn, opts, kind, connect_timeout_ms, err);
+	if (status == ST_OK)
+	{
+		(void) PQsetNoticeReceiver(conn->pq, take_notice, conn);
+		if (kind == PG_ORDINARY)
+		{
+			struct deadline d = deadline_in(connect_timeout_ms, NULL);
+			struct pgresult *res = NULL;
+
+			status = pgconn_query(
+				conn, "SELECT pg_catalog.set_config('search_path', '', false)",
+				0, NULL, &d, &res, err);
+			pgresult_free(res);
+		}
+	}
+	if (status != ST_OK)
+	{
+		pgconn_close(conn);
+		return status;
+	}
+	*out = conn;
+	return ST_OK;
+}
+
+void
+pgconn_close(struct pgconn *conn)
+{
+	if (conn == NULL)
+		return;
+	if (conn->pq != NULL && !conn->hung &&
+		PQstatus(conn->pq) == CONNECTION_OK &&
+		PQtransactionStatus(conn->pq) == PQTRANS_ACTIVE)
+	{
+		PGcancel *cancel = PQgetCancel(conn->pq);
+		char reason[256];
+
+		if (cancel != NULL && PQcancel(cancel, reason, sizeof(reason)) == 0)
+			log_debug("could not cancel the server's command: %s", reason);
+		PQfreeCancel(cancel);
+	}
+	PQfreemem(conn->copy_data);
+	PQfinish(conn->pq);
+	free(conn);
+}
+
+int
+pgconn_server_version(const struct pgconn *conn)
+{
+	return PQserverVersion(conn->pq);
+}
+
+const char *
+pgconn_parameter(const struct pgconn *conn, const char *name)
+{
+	return PQparameterStatus(conn->pq, name);
+}
+
+const char *
+pgconn_sqlstate(const struct pgconn *conn)
+{
+	return conn->sqlstate;
+}
+
+const char *
+pgconn_warning(const struct pgconn *conn)
+{
+	return conn->warning;
+}
+
+void
+pgconn_forget_warning(struct pgconn *conn)
+{
+	conn->warning[0] = '\0';
+}
+
+size_t
+pgresult_rows(const struct pgresult *res)
+{
+	return (size_t) PQntuples(res->pq);
+}
+
+size_t
+pgresult_columns(const struct pgresult *res)
+{
+	return (size_t) PQnfields(res->pq);
+}
+
+const char *
+pgresult_value(const struct pgresult *res, size_t row, size_t column)
+{
+	if (PQgetisnull(res->pq, (int) row, (int) column))
+		return NULL;
+	return PQgetvalue(res->pq, (int) row, (int) column);
+}
+
+size_t
+pgresult_length(const struct pgresult *res, size_t row, size_t column)
+{
+	return (size_t) PQgetlength(res->pq, (int) row, (int) column);
+}
+
+void
+pgresult_free(struct pgresult *res)
+{
+	if (res == NULL)
+		return;
+	PQclear(res->pq);
+	free(res);
+}
+
+/* Takes over pq, also on failure. */
+static enum status
+result_wrap(PGresult *pq, struct pgresult **out, struct err *err)
+{
+	struct pgresult *res = malloc(sizeof(*res));
+
+	if (res == NULL)
+	{
+		PQclear(pq);
+		return err_set(err, ST_NOMEM, "out of memory");
+	}
+	res->pq = pq;
+	*out = res;
+	return ST_OK;
+}
+
+/* Class 28 is authorization, 42501 a missing privilege. */
+static enum status
+status_of_sqlstate(const char *sqlstate)
+{
+	if (strncmp(sqlstate, "28", 2) == 0 || strcmp(sqlstate, "42501") == 0)
+		return ST_AUTH;
+	return ST_SERVER;
+}
+
+static enum status
+error_of_result(struct pgconn *conn, const PGresult *res, struct err *err)
+{
+	const char *primary = PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY);
+	const char *detail = PQresultErrorField(res, PG_DIAG_MESSAGE_DETAIL);
+	const char *hint = PQresultErrorField(res, PG_DIAG_MESSAGE_HINT);
+	const char *state = PQresultErrorField(res, PG_DIAG_SQLSTATE);
+
+	(void) snprintf(conn->sqlstate, sizeof(conn->sqlstate), "%s",
+					state != NULL ? state : "");
+	if (primary == NULL)
+		return error_of_connection(conn, ST_SERVER, err);
+	(void) err_set(err, status_of_sqlstate(conn->sqlstate), "server: %s",
+				   primary);
+	if (detail != NULL)
+		(void) err_detail(err, "%s", detail);
+	if (hint != NULL)
+		(void) err_hint(err, "%s", hint);
+	return err->status;
+}
+
+/* Waits until bytes have come, and lets libpq have them. */
+static enum status
+wait_for_input(struct pgconn *conn, const struct deadline *deadline,
+			   struct err *err)
+{
+	for (;;)
+	{
+		struct pollfd p = {.fd = PQsocket(conn->pq), .events = POLLIN};
+		int64_t left = deadline_left_ms(deadline);
+		enum status status = deadline_check(deadline, err);
+		int n;
+
+		if (status != ST_OK)
+		{
+			conn->hung = status == ST_DEADLINE;
+			return err_context(err, "waiting for the server");
+		}
+		n = poll(&p, 1, left < WAIT_SLICE_MS ? (int) left : WAIT_SLICE_MS);
+		if (n < 0 && errno != EINTR)
+			return err_set_errno(err, ST_IO, errno,
+								 "could not wait for the server");
+		if (n <= 0)
+			continue;
+		if (PQconsumeInput(conn->pq) == 0)
+			return error_of_connection(conn, ST_SERVER, err);
+		return ST_OK;
+	}
+}
+
+/* *out NULL: no result is left. */
+static enum status
+next_result(struct pgconn *conn, const struct deadline *deadline,
+			PGresult **out, struct err *err)
+{
+	while (PQisBusy(conn->pq) != 0)
+	{
+		enum status status = wait_for_input(conn, deadline, err);
+
+		if (status != ST_OK)
+			return status;
+	}
+	*out = PQgetResult(conn->pq);
+	return ST_OK;
+}
+
+/* Takes all results; the first error counts, else the last rows. */
+static enum status
+take_results(struct pgconn *conn, const struct deadline *deadline,
+			 PGresult **out, struct err *err)
+{
+	enum status result = ST_OK;
+
+	for (;;)
+	{
+		PGresult *res = NULL;
+		struct err later;
+		enum status status = next_result(conn, deadline, &res, &later);
+		ExecStatusType kind;
+
+		if (status != ST_OK)
+		{
+			*err = later;
+			return status;
+		}
+		if (res == NULL)
+			return result;
+		kind = PQresultStatus(res);
+		if (kind == PGRES_TUPLES_OK || kind == PGRES_COMMAND_OK)
+		{
+			PQclear(*out);
+			*out = res;
+			continue;
+		}
+		if (result == ST_OK)
+			result = error_of_result(conn, res, err);
+		PQclear(res);
+		if (kind == PGRES_COPY_OUT || kind == PGRES_COPY_IN ||
+			kind == PGRES_COPY_BOTH)
+			return err_set(err, ST_SERVER,
+						   "the server began an unexpected COPY");
+	}
+}
+
+static enum status
+run(struct pgconn *conn, const char *sql, size_t nparams,
+	const char *const *params, bool binary, const struct deadline *deadline,
+	struct pgresult **out, struct err *err)
+{
+	PGresult *res = NULL;
+	enum status status;
+	int sent;
+
+	conn->sqlstate[0] = '\0';
+	/* A replication connection knows only the simple protocol. */
+	if (nparams == 0 && !binary)
+		sent = PQsendQuery(conn->pq, sql);
+	else
+		sent = PQsendQueryParams(conn->pq, sql, (int) nparams, NULL, params,
+								 NULL, NULL, binary ? 1 : 0);
+	if (sent == 0)
+		return error_of_connection(conn, ST_SERVER, err);
+	status = take_results(conn, deadline, &res, err);
+	if (status != ST_OK)
+	{
+		PQclear(res);
+		return status;
+	}
+	if (res == NULL)
+		return err_set(err, ST_SERVER, "the server sent no result");
+	return result_wrap(res, out, err);
+}
+
+enum status
+pgconn_query(struct pgconn *conn, const char *sql, size_t nparams,
+			 const char *const *params, const struct deadline *deadline,
+			 struct pgresult **out, struct err *err)
+{
+	return run(conn, sql, nparams, params, false, deadline, out, err);
+}
+
+enum status
+pgconn_query_binary(struct pgconn *conn, const char *sql, size_t nparams,
+					const char *const *params, const struct deadline *deadline,
+					struct pgresult **out, struct err *err)
+{
+	return run(conn, sql, nparams, params, true, deadline, out, err);
+}
+
+enum status
+pgconn_send(struct pgconn *conn, const char *command, struct err *err)
+{
+	conn->sqlstate[0] = '\0';
+	if (PQsendQuery(conn->pq, command) == 0)
+		return error_of_connection(conn, ST_SERVER, err);
+	return ST_OK;
+}
+
+enum status
+pgconn_next(struct pgconn *conn, const struct deadline *deadline,
+			enum pg_next *next, struct pgresult **rows, struct err *err)
+{
+	PGresult *res = NULL;
+	enum status status = next_result(conn, deadline, &res, err);
+
+	if (status != ST_OK)
+		return status;
+	if (res == NULL)
+	{
+		*next = PG_NONE;
+		return ST_OK;
+	}
+	switch (PQresultStatus(res))
+	{
+		case PGRES_TUPLES_OK:
+			*next = PG_ROWS;
+			return result_wrap(res, rows, err);
+		case PGRES_COMMAND_OK:
+			*next = PG_COMMAND;
+			break;
+		case PGRES_COPY_OUT:
+			*next = PG_COPY_OUT;
+			break;
+		case PGRES_COPY_IN:
+		case PGRES_COPY_BOTH:
+			status =
+				err_set(err, ST_SERVER, "the server began an unexpected COPY");
+			break;
+		default:
+			status = error_of_result(conn, res, err);
+			break;
+	}
+	PQclear(res);
+	return status;
+}
+
+enum status
+pgconn_copy_read(struct pgconn *conn, const struct deadline *deadline,
+				 const uint8_t **data, size_t *len, struct err *err)
+{
+	PQfreemem(conn->copy_data);
+	conn->copy_data = NULL;
+	for (;;)
+	{
+		enum status status;
+		int n = PQgetCopyData(conn->pq, &conn->copy_data, 1);
+
+		if (n > 0)
+		{
+			*data = (const uint8_t *) conn->copy_data;
+			*len = (size_t) n;
+			return ST_OK;
+		}
+		if (n == -1)
+		{
+			*data = NULL;
+			*len = 0;
+			return ST_OK;
+		}
+		if (n < 0)
+			return error_of_connection(conn, ST_SERVER, err);
+		status = wait_for_input(conn, deadline, err);
+		if (status != ST_OK)
+			return status;
+	}
+}
