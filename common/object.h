@@ -9,8 +9,11 @@
  * leaves before its frame is authenticated (sealed) or its checksums agree
  * (unsealed), and nothing is decided from a header before that.
  *
- * All failures to open are ST_CORRUPT, with the object named, except a key
- * that is not in the keyring: ST_AUTH.
+ * All failures to open are ST_CORRUPT, with the object named, except a sealed
+ * object whose key is not in the keyring: ST_AUTH.
+ *
+ * Lock-free: an object and a keyring may be used by any number of threads at
+ * once once made; codecs, readers and buffers belong to one thread.
  */
 #ifndef COMMON_OBJECT_H
 #define COMMON_OBJECT_H
@@ -68,7 +71,9 @@ struct object
 
 /*
  * Begins a new object of exactly plain_len bytes of content: draws the salt,
- * builds the header, derives the key.
+ * builds the header, derives the key.  A second try at storing other bytes
+ * under the same name is a new object.  ST_CONFIG: the name has bytes outside
+ * [A-Za-z0-9._/-] or is too long, or the content is too long.
  */
 extern enum status
 object_begin(struct object *obj, const struct object_id *id,
@@ -79,7 +84,7 @@ object_begin(struct object *obj, const struct object_id *id,
  * Parses a stored header at the start of data and derives the key.  Checks
  * grammar, checksum, and that it is the object id says (an id->name of NULL
  * accepts any name).  The result is NOT yet authenticated.  ST_CORRUPT also
- * if len is too short; header_len tells how long it was.
+ * if len is too short; obj->header_len tells how long it was.
  */
 extern enum status
 object_parse(struct object *obj, const struct object_id *id, const void *data,
@@ -99,7 +104,10 @@ extern size_t object_frame_bound(size_t plain_len);
 
 /*
  * Seals plain_len (at most frame_size) bytes as frame number number into out,
- * which has room for object_frame_bound(plain_len).  final marks the last.
+ * which has room for object_frame_bound(plain_len) and does not overlap
+ * plain.  final marks the last.  Two different plaintexts must never be sealed
+ * with the same number and final of one object: that would be the same key
+ * and nonce.  Only an object without content has an empty frame.  ST_NOMEM.
  */
 extern enum status
 object_seal_frame(const struct object *obj, struct object_codec *codec,
@@ -119,7 +127,8 @@ object_frame_length(const struct object *obj, const void *data, size_t len,
 
 /*
  * Opens one whole stored frame into out, which has room for obj->frame_size.
- * number and final must be what the frame was sealed with.
+ * number and final must be what the frame was sealed with.  After a failure
+ * what is in out must not be used.  ST_CORRUPT, ST_NOMEM.
  */
 extern enum status
 object_open_frame(const struct object *obj, struct object_codec *codec,
@@ -128,10 +137,12 @@ object_open_frame(const struct object *obj, struct object_codec *codec,
 				  struct err *err) ERR_CHECK;
 
 /*
- * A stored object in one piece.  Up to 16 MiB of room it is memory of
- * malloc's kind; beyond that an unlinked file in spill_dir (NULL: TMPDIR,
- * else /tmp), mapped, so that large segments do not count as memory.
+ * A stored object in one piece.  Up to OBJECT_BUFFER_MEMORY of room, which
+ * lets a 16 MiB segment in, it is memory of malloc's kind; beyond that an
+ * unlinked file in spill_dir (NULL: TMPDIR, else /tmp), mapped, so that large
+ * segments do not count as memory.  ST_IO: no room there, or no such folder.
  */
+#define OBJECT_BUFFER_MEMORY ((size_t) 17 << 20)
 struct object_buffer
 {
 	uint8_t *data;
@@ -145,12 +156,17 @@ object_buffer_new(struct object_buffer *buf, size_t room,
 				  const char *spill_dir, struct err *err) ERR_CHECK;
 extern void object_buffer_free(struct object_buffer *buf);
 
-/* The most bytes a whole object of plain_len bytes can take. */
+/*
+ * The most bytes a whole object of plain_len bytes can take, all of its frames
+ * full but the last and one more (a pack's table, a manifest's summary).
+ * SIZE_MAX if that is no size.
+ */
 extern size_t object_bound(uint64_t plain_len, uint32_t frame_size);
 
 /*
  * Seals a whole object, taking its content from read, which is asked for
- * exactly plain_len bytes in order.  buf is made by this call.
+ * exactly plain_len bytes in order.  buf is made by this call and untouched
+ * if it fails.  A status of read's is returned as it is.
  */
 typedef enum status (*object_source)(void *arg, void *data, size_t len,
 									 struct err *err);
@@ -159,7 +175,16 @@ object_seal(const struct object_id *id, uint64_t plain_len, object_source read,
 			void *arg, const struct keyring *ring, const char *spill_dir,
 			struct object_buffer *buf, struct err *err) ERR_CHECK;
 
-/* The same for content in memory. */
+/*
+ * The 16 hex digits that tell WAL files of one name apart (FORMAT.md, section
+ * 5), of content that comes as above; hex has OBJECT_WAL_DIGEST_HEX bytes.
+ */
+#define OBJECT_WAL_DIGEST_HEX 17
+extern enum status object_wal_digest(uint64_t plain_len, object_source read,
+									 void *arg, const struct keyring *ring,
+									 char *hex, struct err *err) ERR_CHECK;
+
+/* The same as object_seal for content in memory. */
 extern enum status
 object_seal_bytes(const struct object_id *id, const void *plain,
 				  size_t plain_len, const struct keyring *ring,
@@ -168,8 +193,11 @@ object_seal_bytes(const struct object_id *id, const void *plain,
 /*
  * A reader of a whole object, fed in pieces of any size (its feed function
  * has a store_sink's shape, the reader being its arg).  Plaintext goes to
- * sink frame by frame.  Success is only what object_reader_end says: until
- * then the sink's bytes must not be published.
+ * sink frame by frame, at most as many bytes as the header says; the last
+ * frame goes there in object_reader_end.  Success is only what that says:
+ * until then the sink's bytes must not be published.  A reader that has
+ * failed repeats its failure; a status of sink's is returned as it is.
+ * Takes 2 to 5 MiB, or 4 frames, whatever the object says.
  */
 struct object_reader;
 extern enum status
@@ -179,7 +207,7 @@ object_reader_new(const struct object_id *id, const struct keyring *ring,
 				  void *arg, struct object_reader **out,
 				  struct err *err) ERR_CHECK;
 extern enum status object_reader_feed(void *reader, const void *data,
-									  size_t len, struct err *err);
+									  size_t len, struct err *err) ERR_CHECK;
 extern enum status
 object_reader_end(struct object_reader *reader, struct err *err) ERR_CHECK;
 
