@@ -291,13 +291,10 @@ def lint(tally: Tally, folder: Path) -> None:
 
 
 def scripts() -> list[Path]:
-    """Every shell script that git knows."""
-    listed = subprocess.run(
-        ["git", "ls-files"], cwd=SOURCE, capture_output=True, text=True, check=False
-    )
+    """Every shell script of the source tree."""
+    places = [SOURCE / name for name in (".ci", *C_FOLDERS)]
     found = []
-    for name in listed.stdout.splitlines():
-        path = SOURCE / name
+    for path in sorted(path for place in places for path in place.rglob("*")):
         if path.is_file() and not path.is_symlink():
             with open(path, "rb") as file:
                 if re.match(rb"#!/bin/(ba|da)?sh\b", file.read(16)):
