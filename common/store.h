@@ -3,7 +3,8 @@
  *
  * Keys are relative to the repository's url and consist of components of
  * [A-Za-z0-9._-] separated by '/'; no component is "." or "..", none is
- * empty.  A key is written once and never rewritten.  Strong consistency is
+ * empty, none begins with ".tmp-" (what a directory store is still writing).
+ * A key is written once and never rewritten.  Strong consistency is
  * required of the store: what was put is found by get, head and list at once.
  *
  * The functions below retry transient failures (ST_RETRY) with jittered
@@ -100,8 +101,9 @@ struct store_ops
 struct store
 {
 	const struct store_ops *ops;
-	struct deadline deadline;
-	uint64_t requests; /* sent so far, for reports and tests */
+	struct deadline deadline; /* of the call that runs */
+	int64_t call_timeout_ms;  /* above 0: each call gets a new deadline */
+	uint64_t requests;        /* sent so far, for reports and tests */
 };
 
 /*
@@ -112,8 +114,14 @@ extern enum status store_open(const struct config *cfg, struct store **out,
 							  struct err *err) ERR_CHECK;
 extern void store_free(struct store *store);
 
-/* Until when each later call on this handle may take, retries included. */
+/*
+ * How long calls on this handle may take, retries included: all later calls
+ * until one point in time, or each of them for so long.  After store_open it
+ * is command_timeout_ms for each call, without a cancel flag.
+ */
 extern void store_set_deadline(struct store *store, struct deadline d);
+extern void store_set_timeout(struct store *store, int64_t timeout_ms,
+							  const volatile sig_atomic_t *cancel);
 
 /*
  * Creates key with these bytes, durably, or fails.  ST_EXISTS: an object of

@@ -18,6 +18,8 @@ component_valid(const char *text, size_t len)
 	if (len == 0 || (len == 1 && text[0] == '.') ||
 		(len == 2 && text[0] == '.' && text[1] == '.'))
 		return false;
+	if (len >= 5 && memcmp(text, ".tmp-", 5) == 0)
+		return false;
 	for (size_t i = 0; i < len; i++)
 		if (!key_byte(text[i]))
 			return false;
