@@ -26,7 +26,7 @@ static int
 setup(void **state)
 {
 	(void) state;
-	strcpy(root, "/tmp/walship-test.XXXXXX");
+	snprintf(root, sizeof(root), "/tmp/walship-test.XXXXXX");
 	if (mkdtemp(root) == NULL)
 		return -1;
 	return dirstore_open(root, &store, &err) == ST_OK ? 0 : -1;
@@ -288,8 +288,9 @@ collect(void *arg, const struct store_entry *entry, struct err *e)
 					 entry->key[strlen(entry->key) - 1] == '/');
 	if (!entry->is_prefix)
 		assert_int_equal(entry->stat.size_bytes, strlen(entry->key));
-	strcpy(l->previous, entry->key);
-	strcat(strcat(l->text, entry->key), " ");
+	snprintf(l->previous, sizeof(l->previous), "%s", entry->key);
+	snprintf(l->text + strlen(l->text), sizeof(l->text) - strlen(l->text),
+			 "%s ", entry->key);
 	return ST_OK;
 }
 
@@ -392,7 +393,7 @@ check_order(void *arg, const struct store_entry *entry, struct err *e)
 
 	(void) e;
 	assert_true(strcmp(entry->key, o->previous) > 0);
-	strcpy(o->previous, entry->key);
+	snprintf(o->previous, sizeof(o->previous), "%s", entry->key);
 	o->count++;
 	return ST_OK;
 }

@@ -379,7 +379,8 @@ static enum status
 collect(void *arg, const struct store_entry *entry, struct err *e)
 {
 	(void) e;
-	strcat(strcat(arg, entry->key), " ");
+	strncat(arg, entry->key, STORE_KEY_MAX);
+	strncat(arg, " ", 1);
 	return ST_OK;
 }
 
@@ -510,30 +511,28 @@ test_remove_batches(void **state)
 }
 
 static void
-open_fails(char *url)
+open_fails(const char *url)
 {
-	struct config cfg = {.repository = url};
+	struct config cfg = {.repository = url != NULL ? strdup(url) : NULL};
 	struct store *store;
 
 	assert_int_equal(store_open(&cfg, &store, &err), ST_CONFIG);
+	free(cfg.repository);
 }
 
 static void
 test_open(void **state)
 {
 	char absolute[] = "file:///nonexistent/repository/";
-	char relative[] = "file://relative/dir";
-	char bare[] = "/var/lib/walship";
-	char http[] = "http://bucket/prefix";
 	struct config cfg = {.repository = absolute, .command_timeout_ms = 5000};
 	struct store *store;
 
 	(void) state;
 	open_fails(NULL);
 	assert_string_equal(err.message, "\"repository\" is not set");
-	open_fails(relative);
-	open_fails(bare);
-	open_fails(http);
+	open_fails("file://relative/dir");
+	open_fails("/var/lib/walship");
+	open_fails("http://bucket/prefix");
 	assert_non_null(strstr(err.message, "http://bucket/prefix"));
 
 	/* No request is sent; the first call has its own time. */
