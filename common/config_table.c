@@ -1,0 +1,450 @@
+/*
+ * config_table.c - every key: its type, default, bounds and explanation
+ */
+#include "common/config_internal.h"
+
+#include <inttypes.h>
+#include <limits.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/cli.h"
+
+#define SECOND INT64_C(1000)
+#define DAY    (86400 * SECOND)
+
+static const char *const encryption_words[] = {"xchacha20-poly1305", "none",
+											   NULL};
+static const char *const addressing_words[] = {"auto", "path", "virtual",
+											   NULL};
+static const char *const log_format_words[] = {"text", "json", NULL};
+static const char *const log_level_words[] = {"error", "warning", "info",
+											  "debug", "auto",    NULL};
+
+#define FIELD(name)       #name, .offset = offsetof(struct config, name)
+#define FIELD_MS(name)    #name, .offset = offsetof(struct config, name##_ms)
+#define DURATION(low, hi) .kind = KIND_DURATION, .min = (low), .max = (hi)
+
+const struct config_option config_options[] = {
+	{FIELD(repository), .kind = KIND_REPOSITORY,
+	 .help = "where the archive is: s3://bucket[/prefix] or file:///dir"},
+	{FIELD(cluster), .kind = KIND_SYSTEM_IDENTIFIER, .general = true,
+	 .help = "system identifier of the cluster that commands mean"},
+	{FIELD(encryption), .kind = KIND_WORD, .words = encryption_words,
+	 .def = "xchacha20-poly1305",
+	 .help = "xchacha20-poly1305, or none to store without a key"},
+	{FIELD(key_file), .kind = KIND_PATH,
+	 .help = "file with the repository's keys (walship keygen)"},
+	{FIELD(key_command), .kind = KIND_STRING,
+	 .help = "shell command that prints a key file's content"},
+	{FIELD(spool), .kind = KIND_PATH, .def = "/var/spool/walship",
+	 .help = "directory for what speeds up wal-push and wal-fetch"},
+	{FIELD(s3_endpoint), .kind = KIND_URL,
+	 .help = "http[s]://host[:port] of the store; without it, AWS"},
+	{FIELD(s3_region), .kind = KIND_STRING, .def = "us-east-1",
+	 .help = "region that requests are signed for"},
+	{FIELD(s3_addressing), .kind = KIND_WORD, .words = addressing_words,
+	 .def = "auto", .help = "bucket in the URL: auto, path or virtual (host)"},
+	{FIELD(s3_access_key_id), .kind = KIND_STRING, .help = "S3 access key id"},
+	{FIELD(s3_secret_access_key), .kind = KIND_STRING, .secret = true,
+	 .help = "S3 secret access key"},
+	{FIELD(s3_session_token), .kind = KIND_STRING, .secret = true,
+	 .help = "S3 session token of temporary credentials"},
+	{FIELD(s3_ca_file), .kind = KIND_PATH,
+	 .help = "certificates to trust instead of the system's"},
+	{FIELD(s3_tls_verify), .kind = KIND_BOOL, .def = "on",
+	 .help = "check the store's certificate"},
+	{FIELD(s3_conditional_put), .kind = KIND_BOOL, .def = "on",
+	 .help = "off where the store ignores If-None-Match: ask before writing"},
+	{FIELD(log_format), .kind = KIND_WORD, .words = log_format_words,
+	 .def = "text", .help = "text or json"},
+	{FIELD(log_level), .kind = KIND_WORD, .words = log_level_words,
+	 .def = "auto",
+	 .help = "error, warning, info, debug; auto: info for walship, "
+			 "else warning"},
+	{FIELD_MS(connect_timeout), DURATION(1, DAY), .def = "10s",
+	 .help = "to connect to the store"},
+	{FIELD_MS(stall_timeout), DURATION(SECOND, DAY), .def = "30s",
+	 .help = "without a byte from or to the store"},
+	{FIELD_MS(push_timeout), DURATION(1, DAY), .def = "2min",
+	 .help = "for one wal-push, retries included"},
+	{FIELD_MS(fetch_timeout), DURATION(1, DAY), .def = "5min",
+	 .help = "for wal-fetch in recovery, retries included"},
+	{FIELD_MS(fetch_timeout_standby), DURATION(1, DAY), .def = "10s",
+	 .help = "for wal-fetch on a standby, retries included"},
+	{FIELD_MS(command_timeout), DURATION(1, 7 * DAY), .def = "1h",
+	 .help = "for each request of walship, retries included"},
+	{FIELD_MS(archive_wait), DURATION(0, DAY), .def = "10min",
+	 .help = "backup waits that long for its WAL to be archived"},
+	{FIELD_MS(backup_max_age), DURATION(3600 * SECOND, 365 * DAY), .def = "7d",
+	 .help = "an unfinished backup older than that is dead; the same on all "
+			 "hosts"},
+	{FIELD(backup_workers), .kind = KIND_INT, .def = "4", .min = 1, .max = 64,
+	 .help = "threads that compress, encrypt and upload"},
+	{FIELD(restore_workers), .kind = KIND_INT, .def = "4", .min = 1, .max = 64,
+	 .help = "threads that download, decrypt and write"},
+};
+
+const size_t config_noptions =
+	sizeof config_options / sizeof config_options[0];
+
+_Static_assert(sizeof config_options / sizeof config_options[0] <=
+				   CONFIG_OPTIONS_MAX,
+			   "a set of options is one 64-bit word");
+
+const struct config_option *
+config_option_find(const char *name, size_t len)
+{
+	for (size_t i = 0; i < config_noptions; i++)
+		if (strlen(config_options[i].name) == len &&
+			memcmp(config_options[i].name, name, len) == 0)
+			return &config_options[i];
+	return NULL;
+}
+
+static void *
+field(struct config *cfg, const struct config_option *option)
+{
+	return (char *) cfg + option->offset;
+}
+
+static const void *
+field_const(const struct config *cfg, const struct config_option *option)
+{
+	return (const char *) cfg + option->offset;
+}
+
+static bool
+is_string(const struct config_option *option)
+{
+	return option->kind == KIND_STRING || option->kind == KIND_PATH ||
+		   option->kind == KIND_REPOSITORY || option->kind == KIND_URL;
+}
+
+static bool
+starts_with(const char *text, const char *prefix)
+{
+	return strncmp(text, prefix, strlen(prefix)) == 0;
+}
+
+/* A bucket, or a component of a key: see store.h; ends at '/' or the end. */
+static size_t
+component_length(const char *text)
+{
+	size_t len = strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+							  "abcdefghijklmnopqrstuvwxyz0123456789._-");
+
+	if (text[len] != '/' && text[len] != '\0')
+		return 0;
+	if ((len == 1 && text[0] == '.') ||
+		(len == 2 && text[0] == '.' && text[1] == '.'))
+		return 0;
+	return len;
+}
+
+#define BUCKET_MIN 3
+#define BUCKET_MAX 63
+#define PREFIX_MAX 400
+
+static bool
+repository_valid(const char *value)
+{
+	size_t len;
+
+	if (starts_with(value, "file:///"))
+		return value[strlen("file:///")] != '\0';
+	if (!starts_with(value, "s3://"))
+		return false;
+
+	value += strlen("s3://");
+	len = component_length(value);
+	if (len < BUCKET_MIN || len > BUCKET_MAX ||
+		strlen(value + len) > PREFIX_MAX)
+		return false;
+	while (value[len] == '/')
+	{
+		value += len + 1;
+		len = component_length(value);
+		if (len == 0)
+			return false;
+	}
+	return true;
+}
+
+/* Scheme, host and perhaps a port: no user, path or query. */
+static bool
+url_valid(const char *value)
+{
+	size_t host;
+
+	if (starts_with(value, "http://"))
+		value += strlen("http://");
+	else if (starts_with(value, "https://"))
+		value += strlen("https://");
+	else
+		return false;
+	host = strspn(value, "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+						 "abcdefghijklmnopqrstuvwxyz0123456789._-:[]");
+	return host > 0 && value[host] == '\0';
+}
+
+/* Returns what is allowed instead, or NULL if the value is good. */
+static const char *
+string_complaint(const struct config_option *option, const char *value)
+{
+	for (const char *s = value; *s != '\0'; s++)
+		if ((unsigned char) *s < 0x20 || *s == 0x7f)
+			return "It must not hold control characters.";
+	if (option->kind == KIND_PATH && value[0] != '/')
+		return "It must be an absolute path.";
+	if (option->kind == KIND_REPOSITORY && !repository_valid(value))
+		return "It must be s3://bucket, s3://bucket/prefix or "
+			   "file:///directory.";
+	if (option->kind == KIND_URL && !url_valid(value))
+		return "It must be http://host or https://host, perhaps with :port.";
+	return NULL;
+}
+
+static enum status
+invalid(const struct config_option *option, const char *value, struct err *err)
+{
+	if (option->secret)
+		return err_set(err, ST_CONFIG, "invalid value for %s", option->name);
+	return err_set(err, ST_CONFIG, "invalid value \"%s\" for %s", value,
+				   option->name);
+}
+
+static enum status
+set_string(struct config *cfg, const struct config_option *option,
+		   const char *value, struct err *err)
+{
+	char **slot = field(cfg, option);
+	size_t len = strlen(value);
+	const char *complaint;
+	char *copy;
+
+	/* "file:///dir/" and "file:///dir" are one repository, and so on. */
+	if (option->kind == KIND_REPOSITORY || option->kind == KIND_URL)
+		while (len > 0 && value[len - 1] == '/')
+			len--;
+	copy = malloc(len + 1);
+	if (copy == NULL)
+		return err_set(err, ST_NOMEM, "out of memory");
+	memcpy(copy, value, len);
+	copy[len] = '\0';
+
+	complaint = string_complaint(option, copy);
+	if (complaint != NULL)
+	{
+		(void) invalid(option, copy, err);
+		sodium_memzero(copy, len);
+		free(copy);
+		return err_detail(err, "%s", complaint);
+	}
+	if (*slot != NULL)
+		sodium_memzero(*slot, strlen(*slot));
+	free(*slot);
+	*slot = copy;
+	return ST_OK;
+}
+
+static enum status
+set_word(struct config *cfg, const struct config_option *option,
+		 const char *value, struct err *err)
+{
+	char allowed[128] = "";
+	size_t len = 0;
+
+	for (int i = 0; option->words[i] != NULL; i++)
+	{
+		if (strcmp(option->words[i], value) == 0)
+		{
+			memcpy(field(cfg, option), &i, sizeof i);
+			return ST_OK;
+		}
+		len += (size_t) snprintf(allowed + len, sizeof allowed - len, "%s%s",
+								 i == 0 ? "" : ", ", option->words[i]);
+		if (len >= sizeof allowed)
+			break;
+	}
+	(void) invalid(option, value, err);
+	return err_detail(err, "Allowed are: %s.", allowed);
+}
+
+static enum status
+set_bool(struct config *cfg, const struct config_option *option,
+		 const char *value, struct err *err)
+{
+	static const char *const words[] = {"off", "on",  "false", "true",
+										"no",  "yes", "0",     "1"};
+	bool *slot = field(cfg, option);
+
+	for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
+		if (strcmp(words[i], value) == 0)
+		{
+			*slot = i % 2 == 1;
+			return ST_OK;
+		}
+	(void) invalid(option, value, err);
+	return err_detail(err, "Allowed are: on, off.");
+}
+
+/* The largest unit that leaves no rest. */
+static const char *
+duration_text(int64_t ms, char out[CONFIG_VALUE_MAX])
+{
+	static const struct
+	{
+		const char *name;
+		int64_t ms;
+	} units[] = {{"d", DAY},
+				 {"h", 3600 * SECOND},
+				 {"min", 60 * SECOND},
+				 {"s", SECOND},
+				 {"ms", 1}};
+	size_t i = 0;
+
+	while (ms % units[i].ms != 0 || (ms == 0 && units[i].ms != SECOND))
+		i++;
+	(void) snprintf(out, CONFIG_VALUE_MAX, "%" PRId64 "%s", ms / units[i].ms,
+					units[i].name);
+	return out;
+}
+
+static enum status
+set_duration(struct config *cfg, const struct config_option *option,
+			 const char *value, struct err *err)
+{
+	char low[CONFIG_VALUE_MAX];
+	char high[CONFIG_VALUE_MAX];
+	int64_t *slot = field(cfg, option);
+	int64_t ms;
+
+	if (!parse_duration_ms(value, &ms))
+	{
+		(void) invalid(option, value, err);
+		return err_detail(err, "A duration is a number and one of the units "
+							   "ms, s, min, h, d.");
+	}
+	if (ms < option->min || ms > option->max)
+	{
+		(void) invalid(option, value, err);
+		return err_detail(err, "It must be from %s to %s.",
+						  duration_text(option->min, low),
+						  duration_text(option->max, high));
+	}
+	*slot = ms;
+	return ST_OK;
+}
+
+static enum status
+set_int(struct config *cfg, const struct config_option *option,
+		const char *value, struct err *err)
+{
+	int *slot = field(cfg, option);
+	uint64_t number;
+
+	if (!parse_uint64(value, INT_MAX, &number) ||
+		(int64_t) number < option->min || (int64_t) number > option->max)
+	{
+		(void) invalid(option, value, err);
+		return err_detail(err, "It must be from %" PRId64 " to %" PRId64 ".",
+						  option->min, option->max);
+	}
+	*slot = (int) number;
+	return ST_OK;
+}
+
+enum status
+config_option_set(struct config *cfg, const struct config_option *option,
+				  const char *value, struct err *err)
+{
+	if (*value == '\0')
+		return err_set(err, ST_CONFIG, "empty value for %s", option->name);
+	switch (option->kind)
+	{
+		case KIND_STRING:
+		case KIND_PATH:
+		case KIND_REPOSITORY:
+		case KIND_URL:
+			return set_string(cfg, option, value, err);
+		case KIND_WORD:
+			return set_word(cfg, option, value, err);
+		case KIND_BOOL:
+			return set_bool(cfg, option, value, err);
+		case KIND_DURATION:
+			return set_duration(cfg, option, value, err);
+		case KIND_INT:
+			return set_int(cfg, option, value, err);
+		case KIND_SYSTEM_IDENTIFIER:
+			if (parse_system_identifier(value, field(cfg, option)))
+				return ST_OK;
+			break;
+	}
+	(void) invalid(option, value, err);
+	return err_detail(err, "It is the number that pg_controldata shows as "
+						   "\"Database system identifier\".");
+}
+
+bool
+config_option_empty(const struct config *cfg,
+					const struct config_option *option)
+{
+	return is_string(option) &&
+		   *(char *const *) field_const(cfg, option) == NULL;
+}
+
+const char *
+config_option_text(const struct config *cfg,
+				   const struct config_option *option,
+				   char out[CONFIG_VALUE_MAX])
+{
+	const void *value = field_const(cfg, option);
+	int number;
+
+	switch (option->kind)
+	{
+		case KIND_STRING:
+		case KIND_PATH:
+		case KIND_REPOSITORY:
+		case KIND_URL:
+			return config_option_empty(cfg, option) ? ""
+													: *(char *const *) value;
+		case KIND_WORD:
+			memcpy(&number, value, sizeof number);
+			return option->words[number];
+		case KIND_BOOL:
+			return *(const bool *) value ? "on" : "off";
+		case KIND_DURATION:
+			return duration_text(*(const int64_t *) value, out);
+		case KIND_INT:
+			(void) snprintf(out, CONFIG_VALUE_MAX, "%d", *(const int *) value);
+			return out;
+		case KIND_SYSTEM_IDENTIFIER:
+			out[0] = '\0';
+			if (*(const uint64_t *) value != 0)
+				(void) snprintf(out, CONFIG_VALUE_MAX, "%" PRIu64,
+								*(const uint64_t *) value);
+			return out;
+	}
+	return "";
+}
+
+void
+config_clear(struct config *cfg)
+{
+	for (size_t i = 0; i < config_noptions; i++)
+	{
+		char **slot;
+
+		if (!is_string(&config_options[i]))
+			continue;
+		slot = field(cfg, &config_options[i]);
+		if (*slot != NULL)
+			sodium_memzero(*slot, strlen(*slot));
+		free(*slot);
+		*slot = NULL;
+	}
+}

@@ -1,0 +1,55 @@
+/*
+ * main.c - the walship program: finds the command and runs it
+ */
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/cli.h"
+#include "common/log.h"
+#include "walship/command.h"
+#include "walship_build.h"
+
+static const struct
+{
+	const char *name;
+	int (*run)(int argc, char **argv);
+	const char *help;
+} commands[] = {
+	{"keygen", cmd_keygen, "make a repository key"},
+};
+
+static int
+show_help(void)
+{
+	cli_help("walship archives, backs up and recovers PostgreSQL.\n\n"
+			 "Usage: walship COMMAND [OPTION]...\n\nCommands:\n");
+	for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++)
+		(void) printf("  %-9s %s\n", commands[i].name, commands[i].help);
+	cli_help("\n\"walship COMMAND --help\" explains a command.\n"
+			 "wal-push and wal-fetch are programs of their own.\n");
+	return 0;
+}
+
+int
+main(int argc, char **argv)
+{
+	const char *word = argc > 1 ? argv[1] : "";
+
+	cli_signals();
+	log_init("walship", LOG_FORMAT_TEXT, LOG_LEVEL_INFO);
+
+	if (*word == '\0')
+		return cli_usage("walship", "a command is needed");
+	if (strcmp(word, "--help") == 0 || strcmp(word, "help") == 0)
+		return show_help();
+	if (strcmp(word, "--version") == 0)
+	{
+		cli_help("walship " WALSHIP_VERSION "\n");
+		return 0;
+	}
+	for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++)
+		if (strcmp(word, commands[i].name) == 0)
+			return commands[i].run(argc - 1, argv + 1);
+	return cli_usage("walship", "unknown command \"%s\"", word);
+}
