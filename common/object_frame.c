@@ -23,15 +23,18 @@
  * LZ4's frame descriptor, fixed by FORMAT.md to the last bit: version 01,
  * independent blocks, no dictionary.
  */
-#define LZ4_MAGIC           0x184D2204u
-#define LZ4_FLG             4
-#define LZ4_BD              5
-#define LZ4_CONTENT_SIZE    6
-#define LZ4_FRAME_MIN_SIZED 19
-#define FLG_BASE            0x60
-#define FLG_CONTENT_SIZE    0x08
-#define FLG_CHECKSUMS       0x14 /* of each block, of the content */
-#define BD_SHIFT            4
+#define LZ4_MAGIC            0x184D2204u
+#define LZ4_FLG              4
+#define LZ4_BD               5
+#define LZ4_CONTENT_SIZE     6
+#define LZ4_DESCRIPTOR       15
+#define LZ4_DESCRIPTOR_EMPTY 7
+#define LZ4_WORD             4 /* a block's length, a checksum, the end mark */
+#define LZ4_BLOCK_LENGTH     0x7fffffffu
+#define FLG_BASE             0x60
+#define FLG_CONTENT_SIZE     0x08
+#define FLG_CHECKSUMS        0x14 /* of each block, of the content */
+#define BD_SHIFT             4
 
 static_assert(SEALED_TAG_BYTES == crypto_aead_xchacha20poly1305_ietf_ABYTES,
 			  "the tag is the cipher's");
@@ -233,30 +236,49 @@ object_frame_length(const struct object *obj, const void *data, size_t len,
 /*
  * Checks the descriptor and reads the content's size, so that the library
  * sees no dictionary, no linked block, no missing checksum and no block
- * larger than the frame needs.
+ * larger than the frame needs.  Returns the descriptor's length, 0 if it is
+ * not the one that FORMAT.md allows.
  */
-static bool
+static size_t
 check_descriptor(const struct object *obj, const uint8_t *lz4, size_t lz4_len,
 				 size_t *plain_len)
 {
 	uint8_t flags = FLG_BASE | (obj->sealed ? 0 : FLG_CHECKSUMS);
+	size_t len = LZ4_DESCRIPTOR_EMPTY;
 	uint64_t size = 0;
 
 	if (lz4_len < LZ4_FRAME_MIN || get_le32(lz4) != LZ4_MAGIC)
-		return false;
+		return 0;
 	if (lz4[LZ4_FLG] != flags)
 	{
+		len = LZ4_DESCRIPTOR;
 		if (lz4[LZ4_FLG] != (flags | FLG_CONTENT_SIZE) ||
-			lz4_len < LZ4_FRAME_MIN_SIZED)
-			return false;
+			lz4_len < LZ4_DESCRIPTOR + LZ4_WORD)
+			return 0;
 		size = get_le64(lz4 + LZ4_CONTENT_SIZE);
 		if (size == 0)
-			return false;
+			return 0;
 	}
 	if (size > obj->frame_size || size > obj->plain_len)
-		return false;
+		return 0;
 	*plain_len = (size_t) size;
-	return lz4[LZ4_BD] == block_size_id(*plain_len) << BD_SHIFT;
+	return lz4[LZ4_BD] == block_size_id(*plain_len) << BD_SHIFT ? len : 0;
+}
+
+/* True if there is one block, or none, and nothing behind the frame's end. */
+static bool
+check_extent(const struct object *obj, const uint8_t *lz4, size_t lz4_len,
+			 size_t descriptor_len, size_t plain_len)
+{
+	uint64_t expected = descriptor_len + LZ4_WORD;
+
+	if (plain_len > 0)
+		expected += LZ4_WORD +
+					(get_le32(lz4 + descriptor_len) & LZ4_BLOCK_LENGTH) +
+					(obj->sealed ? 0 : LZ4_WORD);
+	if (!obj->sealed)
+		expected += LZ4_WORD;
+	return lz4_len == expected;
 }
 
 static bool
@@ -265,9 +287,11 @@ decompress_frame(const struct object *obj, struct object_codec *codec,
 				 size_t *plain_len)
 {
 	size_t size, src_len = lz4_len, dst_len = obj->frame_size;
-	size_t left;
+	size_t descriptor_len, left;
 
-	if (!check_descriptor(obj, lz4, lz4_len, &size))
+	descriptor_len = check_descriptor(obj, lz4, lz4_len, &size);
+	if (descriptor_len == 0 ||
+		!check_extent(obj, lz4, lz4_len, descriptor_len, size))
 		return false;
 	LZ4F_resetDecompressionContext(codec->decompressor);
 	left = LZ4F_decompress(codec->decompressor, out, &dst_len, lz4, &src_len,
