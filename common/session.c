@@ -60,7 +60,8 @@ session_open_repo(struct session *session, const struct cli_common *common,
 			ST_OK)
 		return err->status;
 
-	store_set_deadline(session->repo.store, session_deadline(session));
+	store_set_timeout(session->repo.store, session->cfg->command_timeout_ms,
+					  cli_cancel());
 	return ST_OK;
 }
 

@@ -35,8 +35,8 @@ session_configure(struct session *session, const struct cli_common *common,
  * The rest: config_require, the keys, the repository.  Sends no request.
  * system_identifier: the cluster the caller has at hand, or 0: --cluster,
  * else the setting, else left open for repo_resolve_cluster.  ST_CONFIG if
- * what is at hand contradicts --cluster or the setting.  The store's deadline
- * is session_deadline.  On failure session_close is still due.
+ * what is at hand contradicts --cluster or the setting.  Each call of the
+ * store may take command_timeout.  On failure session_close is still due.
  */
 extern enum status
 session_open_repo(struct session *session, const struct cli_common *common,
