@@ -60,6 +60,7 @@ osd_pool_default_pg_num = 2
 osd_pool_default_pg_autoscale_mode = off
 osd_crush_chooseleaf_type = 0
 osd_objectstore = {store}
+osd_class_dir = {classes}
 osd_fast_shutdown = true
 osd_memory_target = 1G
 bluestore_block_create = true
@@ -78,6 +79,11 @@ rgw_thread_pool_size = 64
 rgw_run_sync_thread = false
 rgw_user_default_quota_max_size = -1
 """
+
+
+def _class_dir() -> Path:
+    """Debian 13's default for it is relative to the working directory."""
+    return next(Path("/usr/lib").glob("*/rados-classes"))
 
 
 class Gateway:
@@ -100,6 +106,7 @@ class Gateway:
                 fsid=self._fsid,
                 home=home,
                 store=store,
+                classes=_class_dir(),
                 port=self.port,
                 mon_v1=self._mon_v1,
                 mon_v2=self._mon_v2,
