@@ -258,10 +258,16 @@ time_format(int64_t time_s, char *out)
 	time_t t = (time_t) (time_s < first  ? first
 						 : time_s > last ? last
 										 : time_s);
-	struct tm tm;
+	struct tm tm = {0};
+	char text[80];
 
-	if (gmtime_r(&t, &tm) == NULL || strftime(out, 21, "%FT%TZ", &tm) != 20)
-		memcpy(out, "0000-00-00T00:00:00Z", 21);
+	/* strftime does not pad the year. */
+	(void) gmtime_r(&t, &tm);
+	(void) snprintf(text, sizeof text, "%04d-%02d-%02dT%02d:%02d:%02dZ",
+					tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour,
+					tm.tm_min, tm.tm_sec);
+	memcpy(out, text, 20);
+	out[20] = '\0';
 	return out;
 }
 

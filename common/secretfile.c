@@ -76,7 +76,8 @@ secret_file_read(const char *path, size_t max, struct secret_file *out,
 		status = err_set_errno(err, ST_IO, errno, "could not stat file \"%s\"",
 							   path);
 	else if (!S_ISREG(file.stat.st_mode))
-		status = err_set(err, ST_CONFIG, "\"%s\" is not a regular file", path);
+		status =
+			err_set(err, ST_CONFIG, "file \"%s\" is not a regular file", path);
 	else if (file.stat.st_size < 0 || (uint64_t) file.stat.st_size > max)
 		status = err_set(err, ST_CONFIG,
 						 "file \"%s\" is larger than %zu bytes", path, max);
