@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "common/walpage.h"
+#include "common/walscan.h"
 
 extern int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -14,6 +15,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct pg_control control;
 	struct wal_page page;
+	struct wal_scan scan;
 	struct wal_name name;
 	struct err err;
 
@@ -29,5 +31,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		page.page_address % page.segment_size == 0)
 		abort();
 	(void) wal_pages_match(&page, data, size, 0);
+	wal_scan_begin(&scan, &page);
+	if (wal_scan_feed(&scan, data, size) && scan.offset > size)
+		abort();
 	return 0;
 }

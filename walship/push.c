@@ -1,0 +1,176 @@
+/*
+ * push.c - one WAL file into the repository
+ */
+#include "walship/push.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/store.h"
+
+struct comparison
+{
+	struct wal_file *file;
+	uint8_t *chunk;
+	size_t room;
+};
+
+static enum status
+differs(struct err *err)
+{
+	/* The caller, who knows both names, writes the message. */
+	return err_set(err, ST_DIFFERS, "content differs");
+}
+
+/* A store_sink: one frame of the stored object against the file. */
+static enum status
+compare_frame(void *arg, const void *data, size_t len, struct err *err)
+{
+	struct comparison *c = arg;
+	enum status status;
+
+	if (len > c->file->size_bytes - c->file->offset)
+		return differs(err);
+	if (len > c->room)
+	{
+		uint8_t *grown = realloc(c->chunk, len);
+
+		if (grown == NULL)
+			return err_set(err, ST_NOMEM, "out of memory");
+		c->chunk = grown;
+		c->room = len;
+	}
+	status = wal_file_read(c->file, c->chunk, len, err);
+	if (status != ST_OK)
+		return status;
+	return memcmp(c->chunk, data, len) == 0 ? ST_OK : differs(err);
+}
+
+/* ST_OK if the object of that name has exactly the file's content. */
+static enum status
+compare_stored(struct repo *repo, struct wal_file *file, const char *name,
+			   struct err *err)
+{
+	struct comparison c = {.file = file};
+	char key[STORE_KEY_MAX];
+	enum status status;
+
+	wal_file_rewind(file);
+	status = repo_get(repo, OBJECT_WAL, name, compare_frame, &c, err);
+	free(c.chunk);
+	if (status == ST_OK && file->offset != file->size_bytes)
+		status = differs(err);
+	wal_file_rewind(file);
+	repo_key(key, repo->system_identifier, name);
+	if (status == ST_DIFFERS)
+	{
+		(void) err_set(err, ST_DIFFERS,
+					   "file \"%s\" differs from object \"%s/%s\"", file->path,
+					   repo->cfg->repository, key);
+		return err_hint(err, "What is archived is never overwritten. Another "
+							 "server may be archiving the same timeline.");
+	}
+	if (status != ST_OK)
+		return err_context(err,
+						   "could not compare file \"%s\" with object "
+						   "\"%s/%s\"",
+						   file->path, repo->cfg->repository, key);
+	return wal_file_unchanged(file, err);
+}
+
+/* Seals and puts the file under that name. */
+static enum status
+put_as(struct repo *repo, struct wal_file *file, const char *name,
+	   const char *spill_dir, struct err *err)
+{
+	struct object_id id = {.kind = OBJECT_WAL,
+						   .system_identifier = repo->system_identifier,
+						   .name = name};
+	struct object_buffer buf;
+	char key[STORE_KEY_MAX];
+	enum status status;
+
+	wal_file_rewind(file);
+	status = object_seal(&id, file->size_bytes, wal_file_read, file,
+						 repo->ring, spill_dir, &buf, err);
+	if (status == ST_IO && spill_dir != NULL)
+	{
+		/* A full spool must not stop archiving. */
+		wal_file_rewind(file);
+		status = object_seal(&id, file->size_bytes, wal_file_read, file,
+							 repo->ring, NULL, &buf, err);
+	}
+	if (status != ST_OK)
+		return status;
+	status = wal_file_unchanged(file, err);
+	if (status == ST_OK)
+	{
+		repo_key(key, repo->system_identifier, name);
+		status = store_put(repo->store, key, buf.data, buf.len, err);
+	}
+	object_buffer_free(&buf);
+	return status;
+}
+
+/* Puts under that name, or finds the same content there. */
+static enum status
+put_or_compare(struct repo *repo, struct wal_file *file, const char *name,
+			   const char *spill_dir, bool *present, struct err *err)
+{
+	enum status status = put_as(repo, file, name, spill_dir, err);
+
+	*present = status == ST_EXISTS;
+	return *present ? compare_stored(repo, file, name, err) : status;
+}
+
+/* Appends '.' and the digest of the content to a logical name. */
+static enum status
+name_aside(struct repo *repo, struct wal_file *file, char *name,
+		   struct err *err)
+{
+	char hex[OBJECT_WAL_DIGEST_HEX];
+	enum status status;
+
+	wal_file_rewind(file);
+	status = object_wal_digest(file->size_bytes, wal_file_read, file,
+							   repo->ring, hex, err);
+	if (status != ST_OK)
+		return status;
+	(void) stpcpy(stpcpy(name + strlen(name), "."), hex);
+	return ST_OK;
+}
+
+enum status
+push_file(struct repo *repo, struct wal_file *file,
+		  const struct push_options *options, struct push_outcome *outcome,
+		  struct err *err)
+{
+	struct push_outcome o = {.result = PUSH_STORED};
+	bool complete = true;
+	bool present;
+	enum status status = ST_OK;
+
+	repo_wal_name(o.object, &file->name);
+	if (options->in_recovery && file->name.kind == WAL_SEGMENT)
+		status = wal_file_complete(file, &complete, err);
+	if (status != ST_OK)
+		return status;
+	if (complete)
+		status = put_or_compare(repo, file, o.object, options->spill_dir,
+								&present, err);
+	if (!complete ||
+		(status == ST_DIFFERS &&
+		 (options->in_recovery || file->name.kind == WAL_PARTIAL)))
+	{
+		o.result = PUSH_SET_ASIDE;
+		status = name_aside(repo, file, o.object, err);
+		if (status == ST_OK)
+			status = put_or_compare(repo, file, o.object, options->spill_dir,
+									&present, err);
+	}
+	else if (status == ST_OK && present)
+		o.result = PUSH_PRESENT;
+	if (status == ST_OK)
+		*outcome = o;
+	return status;
+}

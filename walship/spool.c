@@ -1,0 +1,209 @@
+/*
+ * spool.c - a place of our own on this host
+ */
+#include "walship/spool.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <sodium.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/log.h"
+
+#define DIRECTORY  (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+#define HASH_BYTES 8
+#define DEPTH_MAX  256 /* of the spool in the file system */
+
+/* Ours, and nobody else's. */
+static bool
+is_private(int fd, const char *path)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) == 0 && st.st_uid == geteuid() &&
+		(st.st_mode & (S_IRWXG | S_IRWXO)) == 0)
+		return true;
+	log_info("spool \"%s\" is not used: it must belong to user %u and have "
+			 "mode 0700",
+			 path, (unsigned) geteuid());
+	return false;
+}
+
+/* True if the directory is, or lies in, the data directory. */
+static bool
+is_inside(int fd, const char *datadir)
+{
+	struct stat wanted;
+	struct stat st;
+	struct stat last = {0};
+	int at;
+	bool inside = false;
+
+	if (datadir == NULL || stat(datadir, &wanted) != 0)
+		return false;
+	at = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	for (int i = 0; i < DEPTH_MAX && at >= 0 && !inside; i++)
+	{
+		int up;
+
+		if (fstat(at, &st) != 0 ||
+			(st.st_dev == last.st_dev && st.st_ino == last.st_ino))
+			break;
+		inside = st.st_dev == wanted.st_dev && st.st_ino == wanted.st_ino;
+		last = st;
+		up = openat(at, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
+		(void) close(at);
+		at = up;
+	}
+	if (at >= 0)
+		(void) close(at);
+	return inside;
+}
+
+/* Replaces *fd by its subdirectory, made if need be; -1 if that fails. */
+static void
+descend(int *fd, const char *name, const char *path)
+{
+	int below = -1;
+
+	if (*fd < 0)
+		return;
+	if (mkdirat(*fd, name, S_IRWXU) == 0 || errno == EEXIST)
+		below = openat(*fd, name, DIRECTORY);
+	if (below >= 0 && !is_private(below, path))
+	{
+		(void) close(below);
+		below = -1;
+	}
+	(void) close(*fd);
+	*fd = below;
+}
+
+/* So that another repository, or another key, has a spool of its own. */
+static bool
+repository_hash(const struct config *cfg, const struct keyring *ring,
+				char hex[2 * HASH_BYTES + 1])
+{
+	crypto_generichash_state state;
+	uint8_t hash[HASH_BYTES];
+	const char *parts[] = {cfg->repository,
+						   cfg->s3_endpoint != NULL ? cfg->s3_endpoint : ""};
+
+	if (sodium_init() < 0 ||
+		crypto_generichash_init(&state, NULL, 0, sizeof(hash)) != 0)
+		return false;
+	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
+		(void) crypto_generichash_update(&state, (const uint8_t *) parts[i],
+										 strlen(parts[i]) + 1);
+	if (keyring_sealed(ring))
+		(void) crypto_generichash_update(&state, keyring_first_id(ring),
+										 KEY_ID_BYTES);
+	(void) crypto_generichash_final(&state, hash, sizeof(hash));
+	(void) sodium_bin2hex(hex, 2 * HASH_BYTES + 1, hash, sizeof(hash));
+	return true;
+}
+
+void
+spool_open(struct spool *spool, const struct config *cfg,
+		   const struct keyring *ring, uint64_t system_identifier,
+		   const char *datadir)
+{
+	char hash[2 * HASH_BYTES + 1];
+	char cluster[24];
+	int n;
+
+	spool->fd = -1;
+	if (cfg->spool == NULL || cfg->spool[0] != '/' ||
+		!repository_hash(cfg, ring, hash))
+		return;
+	(void) snprintf(cluster, sizeof(cluster), "%" PRIu64, system_identifier);
+	n = snprintf(spool->path, sizeof(spool->path), "%s/%s/%s", cfg->spool,
+				 hash, cluster);
+	if (n < 0 || (size_t) n >= sizeof(spool->path))
+		return;
+	spool->fd = open(cfg->spool, DIRECTORY);
+	if (spool->fd < 0)
+		return;
+	if (is_inside(spool->fd, datadir))
+		log_info("spool \"%s\" is not used: it lies in the data directory",
+				 cfg->spool);
+	else if (is_private(spool->fd, cfg->spool))
+	{
+		descend(&spool->fd, hash, spool->path);
+		descend(&spool->fd, cluster, spool->path);
+		return;
+	}
+	spool_close(spool);
+}
+
+void
+spool_close(struct spool *spool)
+{
+	if (spool->fd >= 0)
+		(void) close(spool->fd);
+	spool->fd = -1;
+}
+
+const char *
+spool_path(const struct spool *spool)
+{
+	return spool->fd >= 0 ? spool->path : NULL;
+}
+
+int
+spool_read(const struct spool *spool, const char *name, void *data,
+		   size_t room)
+{
+	struct stat st;
+	ssize_t len = -1;
+	int fd;
+
+	if (spool->fd < 0)
+		return -1;
+	fd = openat(spool->fd, name,
+				O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	if (fd < 0)
+		return -1;
+	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_uid == geteuid() &&
+		st.st_size >= 0 && (size_t) st.st_size <= room && room <= INT_MAX)
+		len = read(fd, data, room);
+	(void) close(fd);
+	return (int) len;
+}
+
+void
+spool_write(const struct spool *spool, const char *name, const void *data,
+			size_t len)
+{
+	char temp[NAME_MAX + 1];
+	ssize_t written;
+	int fd;
+	int n;
+
+	n = snprintf(temp, sizeof(temp), ".%s.%ld", name, (long) getpid());
+	if (spool->fd < 0 || n < 0 || (size_t) n >= sizeof(temp))
+		return;
+	/* The leftover of a killed process that had our id. */
+	(void) unlinkat(spool->fd, temp, 0);
+	fd = openat(spool->fd, temp,
+				O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
+				S_IRUSR | S_IWUSR);
+	if (fd < 0)
+		return;
+	written = write(fd, data, len);
+	if (close(fd) != 0 || written < 0 || (size_t) written != len ||
+		renameat(spool->fd, temp, spool->fd, name) != 0)
+		(void) unlinkat(spool->fd, temp, 0);
+}
+
+void
+spool_remove(const struct spool *spool, const char *name)
+{
+	if (spool->fd >= 0)
+		(void) unlinkat(spool->fd, name, 0);
+}
