@@ -279,6 +279,13 @@ def s3_config(
     )
 
 
+@pytest.fixture(params=["dir", "s3"])
+def config(request: pytest.FixtureRequest) -> Path:
+    """A configuration for each backend: the test runs once with either."""
+    path: Path = request.getfixturevalue(f"{request.param}_config")
+    return path
+
+
 # --- sanitizers -------------------------------------------------------------------
 
 

@@ -16,6 +16,7 @@ from ground import tls
 from ground.fault import FaultProxy
 from ground.host import process_alive, wait_for
 from ground.pg import Cluster, ClusterFactory
+from ground.programs import Programs
 from ground.s3 import Gateway
 from ground.s3client import Bucket, S3Client
 
@@ -84,6 +85,15 @@ def test_server_that_refuses(new_cluster: ClusterFactory) -> None:
     assert "shared_buffers" in cluster.log()
     with pytest.raises(AssertionError, match="shared_buffers"):
         cluster.start()
+
+
+@pytest.mark.versions
+def test_programs_run_beside_the_server(cluster: Cluster, walship: Programs) -> None:
+    """As an archive_command would start them: in the server's own root."""
+    for name in ("walship",):
+        done = cluster.root.run([walship.path(name), "--help"], cwd=cluster.data)
+        assert (done.status, done.err) == (0, "")
+        assert name in done.out
 
 
 # --- the S3 gateway -------------------------------------------------------------

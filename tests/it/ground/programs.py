@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,28 +11,26 @@ from pathlib import Path
 from .host import Result, run
 from .roots import PG_USER
 
-NAMES = ("wal-push", "wal-fetch", "walship")
-
-
 class Programs:
-    """A copy of the build's programs, where every user and chroot finds it.
+    """A copy of what the build made, where every user and chroot finds it.
 
-    The source tree may lie in a folder that only root may enter.
+    The source tree may lie in a folder that only root may enter.  Programs and
+    the modules that they load are all in the root of the build folder.
     """
 
     def __init__(self, build: Path, bindir: Path) -> None:
+        self.build = build
         self.bindir = bindir
         bindir.mkdir(parents=True, exist_ok=True)
-        for path in build.rglob("*"):
-            if path.suffix == ".so" or path.name in NAMES:
-                if path.is_file() and os.access(path, os.X_OK):
-                    shutil.copy2(path, bindir / path.name)
-        missing = [name for name in NAMES if not (bindir / name).exists()]
-        if missing:
-            raise AssertionError(f"{build} holds no {', '.join(missing)}: build first")
+        for path in build.iterdir():
+            if path.is_file() and os.access(path, os.X_OK):
+                shutil.copy2(path, bindir / path.name)
 
     def path(self, name: str) -> Path:
-        return self.bindir / name
+        path = self.bindir / name
+        if not path.exists():
+            raise AssertionError(f"{self.build} holds no {name}: build first")
+        return path
 
     def run(
         self,
@@ -52,6 +51,12 @@ class Programs:
             stdin=stdin,
             timeout_s=timeout_s,
         )
+
+
+    def command(self, name: str, *args: str, **env: str | os.PathLike[str]) -> str:
+        """For archive_command and restore_command: this program with env."""
+        words = [f"{key}={shlex.quote(str(value))}" for key, value in env.items()]
+        return " ".join([*words, str(self.path(name)), *args])
 
 
 def write_config(path: Path, **keys: str | int | os.PathLike[str]) -> Path:
