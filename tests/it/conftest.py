@@ -144,8 +144,9 @@ def new_cluster(
     """Makes clusters, and ends their servers after the test.
 
     create=False leaves the data directory to the test (a restore); start=False
-    makes it and does not start it.  version, fsync and env are Cluster's; all
-    else goes to Cluster.initdb.
+    makes it and does not start it; debian=True makes it as Debian does, with
+    its configuration outside.  version, fsync and env are Cluster's; all else
+    goes to Cluster.initdb.
     """
     made: list[Cluster] = request.node.stash.setdefault(_clusters, [])
 
@@ -153,6 +154,7 @@ def new_cluster(
         *,
         create: bool = True,
         start: bool = True,
+        debian: bool = False,
         version: int | None = None,
         data: Path | None = None,
         fsync: bool = False,
@@ -165,7 +167,7 @@ def new_cluster(
         )
         made.append(cluster)
         if create:
-            cluster.initdb(**options)
+            (cluster.createcluster if debian else cluster.initdb)(**options)
             if start:
                 cluster.start()
         return cluster

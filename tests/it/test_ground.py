@@ -79,6 +79,16 @@ def test_initdb_options(new_cluster: ClusterFactory) -> None:
     assert cluster.value("show cluster_name") == "it's one"
 
 
+@pytest.mark.versions
+def test_cluster_as_debian_makes_it(new_cluster: ClusterFactory) -> None:
+    cluster = new_cluster(debian=True, conf={"cluster_name": "outside"})
+    assert not (cluster.data / "postgresql.conf").exists()
+    assert cluster.value("show config_file").startswith(str(cluster.config_dir))
+    assert cluster.value("show cluster_name") == "outside"
+    cluster.restart()
+    assert cluster.value("show hba_file").startswith(str(cluster.config_dir))
+
+
 def test_server_that_refuses(new_cluster: ClusterFactory) -> None:
     cluster = new_cluster(start=False, conf={"shared_buffers": "many"})
     assert not cluster.try_start()

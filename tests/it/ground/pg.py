@@ -50,6 +50,7 @@ class Cluster:
         self.version = version
         self.home = home
         self.data = data or home / "data"
+        self.config_dir = self.data
         self.port = free_ports()
         self.fsync = fsync
         self.env = dict(env or {})
@@ -89,6 +90,31 @@ class Cluster:
         if group_access:
             args.append("--allow-group-access")
         self.program("initdb", *args, *extra).check()
+        self._configure_first(conf or {})
+        return self
+
+    def createcluster(self, conf: Mapping[str, str] | None = None) -> Cluster:
+        """As Debian makes a cluster: its configuration lies outside PGDATA."""
+        config_root = self.home / "etc"
+        self.root.run(
+            [
+                *("pg_createcluster", str(self.version), "main"),
+                f"--datadir={self.data}",
+                f"--socketdir={self.sockets}",
+                f"--logfile={self.home / 'debian.log'}",
+                f"--port={self.port}",
+                "--start-conf=manual",
+                *("--", f"--username={SUPERUSER}", "--auth=trust", "--no-sync"),
+            ],
+            cwd=self.home,
+            env={"PG_CLUSTER_CONF_ROOT": str(config_root)},
+            user="root",
+        ).check()
+        self.config_dir = config_root / str(self.version) / "main"
+        self._configure_first(conf or {})
+        return self
+
+    def _configure_first(self, conf: Mapping[str, str]) -> None:
         settings = {
             "wal_level": "replica",
             "max_wal_senders": "10",
@@ -99,12 +125,11 @@ class Cluster:
         }
         if self.version >= 17:
             settings["summarize_wal"] = "on"
-        self.configure({**settings, **(conf or {})})
-        return self
+        self.configure({**settings, **conf})
 
     def configure(self, conf: Mapping[str, str]) -> None:
         """Appends settings to postgresql.conf; a later one wins."""
-        with open(self.data / "postgresql.conf", "a", encoding="utf-8") as file:
+        with open(self.config_dir / "postgresql.conf", "a", encoding="utf-8") as file:
             for name, value in conf.items():
                 quoted = value.replace("'", "''")
                 file.write(f"{name} = '{quoted}'\n")
@@ -122,6 +147,8 @@ class Cluster:
             "unix_socket_directories": str(self.sockets),
             "fsync": "on" if self.fsync else "off",
         }
+        if self.config_dir != self.data:
+            settings["config_file"] = str(self.config_dir / "postgresql.conf")
         return " ".join(f"-c {name}={value}" for name, value in settings.items())
 
     def start(
