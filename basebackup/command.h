@@ -8,6 +8,7 @@
 #define BASEBACKUP_COMMAND_H
 
 extern int cmd_backup(int argc, char **argv);
+extern int cmd_check(int argc, char **argv);
 extern int cmd_list(int argc, char **argv);
 extern int cmd_restore(int argc, char **argv);
 

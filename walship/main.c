@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "basebackup/command.h"
 #include "common/cli.h"
 #include "common/log.h"
 #include "walship/command.h"
@@ -16,6 +17,7 @@ static const struct
 	int (*run)(int argc, char **argv);
 	const char *help;
 } commands[] = {
+	{"check", cmd_check, "look whether all is set up well"},
 	{"keygen", cmd_keygen, "make a repository key"},
 };
 
