@@ -29,10 +29,12 @@ put_text(yajl_gen gen, const char *text)
 			yajl_gen_invalid_string ||
 		len > sizeof(ascii))
 		return;
-	memcpy(ascii, text, len);
 	for (size_t i = 0; i < len; i++)
-		if ((unsigned char) ascii[i] >= 0x80)
+	{
+		ascii[i] = text[i];
+		if ((unsigned char) text[i] >= 0x80)
 			ascii[i] = '?';
+	}
 	(void) yajl_gen_string(gen, (const unsigned char *) ascii, len);
 }
 
