@@ -122,6 +122,9 @@ entry_type(struct tar_entry *e, uint8_t type, struct err *err)
 	}
 	if (e->type != TAR_FILE && n > 0 && e->name[n - 1] == '/')
 		e->name[n - 1] = '\0';
+	/* The server writes "./pg_wal/archive_status" and the like. */
+	if (strncmp(e->name, "./", 2) == 0)
+		memmove(e->name, e->name + 2, strlen(e->name + 2) + 1);
 	if (!tar_path_safe(e->name))
 		return err_set(err, ST_CORRUPT, "tar entry has the unsafe name \"%s\"",
 					   e->name);

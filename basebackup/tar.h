@@ -6,8 +6,8 @@
  * what the server writes (common/tar.c): plain ustar without prefix and
  * without extension headers, files, directories and symbolic links, sizes in
  * octal or base-256, closed by two zero blocks.  All else is ST_CORRUPT:
- * absolute names, empty, "." and ".." components, other types, a bad
- * checksum, bytes behind the end.
+ * absolute names, empty, "." and ".." components (but for one "./" in front,
+ * which is dropped), other types, a bad checksum, bytes behind the end.
  */
 #ifndef BASEBACKUP_TAR_H
 #define BASEBACKUP_TAR_H

@@ -212,6 +212,7 @@ dirstore_head(struct store *store, const char *key, struct store_stat *stat,
 	memset(stat, 0, sizeof(*stat));
 	stat->size_bytes = (uint64_t) source.st.st_size;
 	stat->modified = source.st.st_mtime;
+	store->answered_s = (int64_t) time(NULL);
 	return ST_OK;
 }
 

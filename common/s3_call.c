@@ -143,6 +143,8 @@ s3_call_send(struct s3_store *store, const struct s3_call *call,
 		store->base.requests++;
 		status = s3_http_perform(store->http, &store->base.deadline, &request,
 								 answer, err);
+		if (answer->headers.date_s > 0)
+			store->base.answered_s = answer->headers.date_s;
 	}
 	free(s.path);
 	free(s.query);

@@ -17,6 +17,7 @@ static const struct
 	int (*run)(int argc, char **argv);
 	const char *help;
 } commands[] = {
+	{"backup", cmd_backup, "make a base backup"},
 	{"check", cmd_check, "look whether all is set up well"},
 	{"keygen", cmd_keygen, "make a repository key"},
 };

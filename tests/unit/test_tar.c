@@ -126,7 +126,7 @@ test_archive_in_any_pieces(void **state)
 	header(data + 512, '0', "base/1", "", 700);
 	header(data + 512 * 4, '0', "empty", "", 0);
 	header(data + 512 * 5, '2', "pg_tblspc/16384/", "/srv/ts", 0);
-	header(data + 512 * 6, '0', "full", "", 512);
+	header(data + 512 * 6, '0', "./full", "", 512);
 	for (size_t i = 0; i < sizeof(pieces) / sizeof(pieces[0]); i++)
 	{
 		struct seen seen;
@@ -194,7 +194,7 @@ test_unsafe_entries_refused(void **state)
 {
 	static const char *const names[] = {
 		"/etc/passwd", "../x", "a/../b", "a/..",  "..", ".",
-		"./a",         "a//b", "",       "a/./b", "a/"};
+		"././a",       "a//b", "",       "a/./b", "a/"};
 
 	(void) state;
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)

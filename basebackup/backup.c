@@ -1,0 +1,351 @@
+/*
+ * backup.c - one base backup, from connection to published manifest
+ */
+#include "basebackup/backup.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "basebackup/json.h"
+#include "basebackup/publish.h"
+#include "basebackup/receive.h"
+#include "basebackup/report.h"
+#include "common/cli.h"
+#include "common/log.h"
+#include "walship_build.h"
+
+#define START_TRIES 5
+
+/* For what only adds to the backup: the ordinary connection, the report. */
+#define SIDE_TIMEOUT_MS 60000
+
+struct backup
+{
+	const struct backup_source *source;
+	const struct backup_options *options;
+	struct backup_result *result;
+	struct publication pub;
+	struct pack_writer *packs;
+	struct stream *stream;
+	char host[HOST_NAME_MAX_BYTES];
+	int64_t begun_ms;
+	int64_t client_start; /* by our clock, */
+	int64_t server_start; /* and by the server's; 0: unknown */
+};
+
+static void
+make_id(struct backup *b, int64_t now)
+{
+	const struct server_facts *facts = b->source->facts;
+	time_t t = (time_t) now;
+	struct tm tm;
+	char when[17]; /* "20261121T010203Z" */
+
+	(void) gmtime_r(&t, &tm);
+	(void) strftime(when, sizeof(when), "%Y%m%dT%H%M%SZ", &tm);
+	(void) snprintf(b->result->id, sizeof(b->result->id),
+					"%016" PRIX64 "-%08" PRIX32 "-%s", facts->lsn,
+					facts->timeline, when);
+}
+
+static enum status
+put_start_once(struct backup *b, struct json *json, struct err *err)
+{
+	struct repo *repo = &b->source->session->repo;
+	const struct passwd *pw = getpwuid(geteuid());
+	char name[OBJECT_NAME_MAX + 1];
+	char text[32];
+	const char *line;
+	size_t len;
+	enum status status;
+
+	json_begin(json);
+	json_int(json, "format", 1);
+	json_text(json, "id", b->result->id);
+	json_array(json, "bases");
+	json_array_end(json);
+	json_text(json, "time", time_format((int64_t) time(NULL), text));
+	json_text(json, "host", b->host);
+	(void) snprintf(text, sizeof(text), "%lu", (unsigned long) geteuid());
+	json_text(json, "user", pw != NULL ? pw->pw_name : text);
+	json_int(json, "pid", (int64_t) getpid());
+	json_text(json, "walship_version", WALSHIP_VERSION);
+	status = json_done(json, &line, &len, err);
+	if (status != ST_OK)
+		return status;
+	repo_backup_name(name, b->result->id, "start");
+	return repo_put_bytes(repo, OBJECT_START, name, line, len, err);
+}
+
+/*
+ * Step 1.  An id that is taken (by another backup of the same second, or by
+ * our own lost answer) is left alone: dead, like any start without packs.
+ */
+static enum status
+put_start(struct backup *b, struct err *err)
+{
+	struct deadline d = deadline_in(-1, cli_cancel());
+	struct json *json = NULL;
+	enum status status = json_new(&json, err);
+
+	for (int i = 0; status == ST_OK; i++)
+	{
+		make_id(b, (int64_t) time(NULL));
+		status = put_start_once(b, json, err);
+		if (status != ST_EXISTS || i + 1 == START_TRIES)
+			break;
+		status = deadline_sleep(&d, 1000, err);
+	}
+	json_free(json);
+	return status;
+}
+
+/* What only an ordinary connection tells.  A refusal costs only that. */
+static enum status
+record_server(struct backup *b, struct err *err)
+{
+	struct deadline d = deadline_in(SIDE_TIMEOUT_MS, cli_cancel());
+	const struct config *cfg = b->source->session->cfg;
+	struct pgconn *conn = NULL;
+	struct err why;
+	enum status status = pgconn_open(b->source->options, PG_ORDINARY,
+									 cfg->connect_timeout_ms, &conn, &why);
+
+	if (status != ST_OK)
+	{
+		(void) err_context(&why, "settings, outside configuration files and "
+								 "the server's clock are not recorded");
+		log_err_warning(&why);
+		return ST_OK;
+	}
+	status = server_clock_read(conn, &d, &b->server_start, err);
+	if (status == ST_OK)
+		status = server_settings_record(conn, &d, b->pub.manifest, err);
+	if (status == ST_OK)
+		status = server_config_store(conn, &d, b->packs, b->pub.manifest, err);
+	pgconn_close(conn);
+	return status;
+}
+
+/* The time at which the backup was complete, by the same clock as its start.
+ */
+static void
+record_stop_time(struct backup *b)
+{
+	struct deadline d = deadline_in(SIDE_TIMEOUT_MS, cli_cancel());
+	const struct config *cfg = b->source->session->cfg;
+	struct manifest_summary *s = &b->pub.summary;
+	struct pgconn *conn = NULL;
+	struct err why;
+
+	s->start_time = b->client_start;
+	s->stop_time = (int64_t) time(NULL) + 1;
+	s->server_clock = false;
+	if (b->server_start == 0)
+		return;
+	if (pgconn_open(b->source->options, PG_ORDINARY, cfg->connect_timeout_ms,
+					&conn, &why) == ST_OK &&
+		server_clock_read(conn, &d, &s->stop_time, &why) == ST_OK)
+	{
+		s->start_time = b->server_start;
+		s->server_clock = true;
+	}
+	else
+		log_err_warning(&why);
+	pgconn_close(conn);
+}
+
+static enum status
+begin_stream(struct backup *b, struct err *err)
+{
+	const struct stream_options options = {
+		.label = b->options->label,
+		.fast_checkpoint = b->options->fast_checkpoint,
+		.max_rate_kb = b->options->max_rate_kb,
+		.wait_ms = b->source->session->cfg->command_timeout_ms,
+		.cancel = cli_cancel()};
+	char lsn[LSN_TEXT_MAX];
+	enum status status;
+
+	log_info("backup %s begins; the server makes a checkpoint first%s",
+			 b->result->id,
+			 b->options->fast_checkpoint
+				 ? ""
+				 : " (--checkpoint=fast would hasten it)");
+	status = stream_begin(b->source->conn, &options, &b->stream, err);
+	if (status != ST_OK)
+		return status;
+	b->result->start_lsn = stream_start(b->stream)->lsn;
+	b->result->timeline = stream_start(b->stream)->timeline;
+	log_info("receiving from %s, timeline %" PRIu32,
+			 lsn_format(b->result->start_lsn, lsn), b->result->timeline);
+	return ST_OK;
+}
+
+/* Step 2. */
+static enum status
+receive(struct backup *b, struct err *err)
+{
+	struct progress progress;
+	const struct receive_target target = {
+		.pool = b->pub.pool,
+		.packs = b->packs,
+		.manifest = b->pub.manifest,
+		.progress = &progress,
+		.system_identifier = b->source->facts->system_identifier,
+		.data_directory_mode = b->source->facts->data_directory_mode};
+	enum status status = begin_stream(b, err);
+
+	if (status != ST_OK)
+		return status;
+	progress_begin(&progress, b->options->progress,
+				   stream_start(b->stream)->total_bytes);
+	status = receive_backup(b->stream, &target, &b->pub.received, err);
+	if (status == ST_OK)
+	{
+		record_stop_time(b);
+		status = pack_writer_finish(b->packs, err);
+	}
+	progress_end(&progress);
+	return status;
+}
+
+static void
+summarize(struct backup *b)
+{
+	const struct server_facts *facts = b->source->facts;
+	struct manifest_summary *s = &b->pub.summary;
+
+	s->id = b->result->id;
+	s->system_identifier = facts->system_identifier;
+	s->label = b->options->label;
+	s->server_version = facts->version;
+	s->timeline = b->pub.received.stop_timeline;
+	s->start_lsn = b->result->start_lsn;
+	s->stop_lsn = b->pub.received.stop_lsn;
+	s->wal_segment_size = facts->wal_segment_size;
+	s->page_size = facts->page_size;
+	s->data_checksums = facts->data_checksums;
+	s->data_directory_mode = facts->data_directory_mode;
+	s->from_standby = facts->from_standby;
+	s->host = b->host;
+	s->duration_ms = clock_now_ms() - b->begun_ms;
+}
+
+static void
+fill_result(struct backup *b)
+{
+	const struct manifest_summary *s = &b->pub.summary;
+
+	b->result->files = s->files;
+	b->result->bytes = s->bytes;
+	b->result->packs = s->packs;
+	b->result->stored_bytes = s->stored_bytes;
+	b->result->stop_lsn = s->stop_lsn;
+	b->result->timeline = s->timeline;
+	b->result->duration_ms = s->duration_ms;
+}
+
+static enum status
+run_steps(struct backup *b, struct err *err)
+{
+	const struct pack_target target = {.cfg = b->source->session->cfg,
+									   .ring = b->source->session->ring,
+									   .system_identifier =
+										   b->source->facts->system_identifier,
+									   .backup_id = b->result->id,
+									   .cancel = cli_cancel()};
+	enum status status = put_start(b, err);
+
+	b->pub.start_put_ms = publish_clock_ms();
+	if (status == ST_OK)
+		status = manifest_writer_new(&b->pub.manifest, err);
+	if (status == ST_OK)
+		status = pack_pool_new(&target, &b->pub.pool, err);
+	if (status == ST_OK)
+		status = pack_writer_new(b->pub.pool, &b->packs, err);
+	if (status == ST_OK)
+		status = record_server(b, err);
+	if (status == ST_OK)
+		status = receive(b, err);
+	if (status != ST_OK)
+		return status;
+	summarize(b);
+	status = publish_backup(&b->pub, err);
+	if (status == ST_OK)
+		fill_result(b);
+	return status;
+}
+
+static void
+report_members(void *arg, struct json *json)
+{
+	const struct backup *b = arg;
+	const struct backup_result *r = b->result;
+	char lsn[LSN_TEXT_MAX];
+
+	json_text(json, "label", b->options->label);
+	json_text(json, "start_lsn", lsn_format(r->start_lsn, lsn));
+	json_text(json, "stop_lsn", lsn_format(r->stop_lsn, lsn));
+	json_int(json, "timeline", r->timeline);
+	json_int(json, "files", (int64_t) r->files);
+	json_int(json, "bytes", (int64_t) r->bytes);
+	json_int(json, "packs", (int64_t) r->packs);
+	json_int(json, "stored_bytes", (int64_t) r->stored_bytes);
+	json_int(json, "duration_ms", clock_now_ms() - b->begun_ms);
+}
+
+static void
+put_report(struct backup *b, const struct err *failed)
+{
+	struct repo *repo = &b->source->session->repo;
+	const struct report report = {.kind = "backup",
+								  .start_time = b->client_start,
+								  .end_time = (int64_t) time(NULL),
+								  .backup_id = b->result->id,
+								  .failed = failed,
+								  .members = report_members,
+								  .arg = b};
+	struct err err;
+
+	/* Also after a signal: a minute is not too long for the last words. */
+	store_set_deadline(repo->store, deadline_in(SIDE_TIMEOUT_MS, NULL));
+	if (report_put(repo, &report, &err) != ST_OK)
+	{
+		(void) err_context(&err, "report of the backup");
+		log_err_warning(&err);
+	}
+}
+
+enum status
+backup_run(const struct backup_source *source,
+		   const struct backup_options *options, struct backup_result *result,
+		   struct err *err)
+{
+	struct backup b = {.source = source, .options = options, .result = result};
+	enum status status;
+
+	memset(result, 0, sizeof(*result));
+	(void) host_name(b.host);
+	b.begun_ms = clock_now_ms();
+	b.client_start = (int64_t) time(NULL);
+	b.pub.repo = &source->session->repo;
+	b.pub.conn = source->conn;
+	b.pub.backup_id = result->id;
+	store_set_timeout(b.pub.repo->store,
+					  source->session->cfg->command_timeout_ms, cli_cancel());
+	status = run_steps(&b, err);
+	/* Packs that are still on their way are of no use now. */
+	pack_pool_free(b.pub.pool);
+	if (result->id[0] != '\0')
+		put_report(&b, status == ST_OK ? NULL : err);
+	stream_free(b.stream);
+	pack_writer_free(b.packs);
+	manifest_writer_free(b.pub.manifest);
+	return status;
+}

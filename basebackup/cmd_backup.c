@@ -1,0 +1,240 @@
+/*
+ * cmd_backup.c - walship backup: makes a base backup
+ */
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "basebackup/backup.h"
+#include "basebackup/command.h"
+#include "basebackup/json.h"
+#include "common/cli.h"
+#include "common/log.h"
+
+/* The server's own limits. */
+#define LABEL_MAX_BYTES 1000
+#define RATE_MIN_KB     32
+#define RATE_MAX_KB     1048576
+
+static const char help[] =
+	"Usage: walship backup [OPTION]...\n"
+	"\n"
+	"Makes a base backup of a running server, primary or standby, over the\n"
+	"replication protocol.  The new backup's id goes to standard output.\n"
+	"\n"
+	"The backup counts once the archive holds all WAL that it needs; a backup\n"
+	"that fails leaves nothing that counts.\n"
+	"\n" PG_OPTIONS_HELP "\n"
+	"  -l, --label=LABEL          the backup's label (default \"walship\")\n"
+	"  -c, --checkpoint=MODE      \"spread\" begins gently, within the time of\n"
+	"                             a regular checkpoint (the default); \"fast\"\n"
+	"                             begins at once, at the price of more I/O\n"
+	"  -r, --max-rate=RATE        at most RATE kB per second from the server;\n"
+	"                             \"M\" behind it: MB\n"
+	"\n" CLI_OPTIONS_HELP;
+
+enum
+{
+	OPT_LABEL = 'l',
+	OPT_CHECKPOINT = 'c',
+	OPT_MAX_RATE = 'r'
+};
+
+struct arguments
+{
+	struct cli_common common;
+	struct pg_options pg;
+	struct backup_options backup;
+};
+
+static bool
+label_valid(const char *label)
+{
+	if (strlen(label) > LABEL_MAX_BYTES || !utf8_valid(label, strlen(label)))
+		return false;
+	for (; *label != '\0'; label++)
+	{
+		if ((unsigned char) *label < ' ' || *label == 0x7F)
+			return false;
+	}
+	return true;
+}
+
+/* "32768", "32768k" or "32M", in kB per second. */
+static bool
+parse_rate(const char *text, uint32_t *out)
+{
+	char digits[16];
+	size_t n = strspn(text, "0123456789");
+	uint64_t value;
+
+	if (n == 0 || n >= sizeof(digits))
+		return false;
+	memcpy(digits, text, n);
+	digits[n] = '\0';
+	if (!parse_uint64(digits, RATE_MAX_KB, &value))
+		return false;
+	if (strcmp(text + n, "M") == 0)
+		value *= 1024;
+	else if (text[n] != '\0' && strcmp(text + n, "k") != 0)
+		return false;
+	if (value < RATE_MIN_KB || value > RATE_MAX_KB)
+		return false;
+	*out = (uint32_t) value;
+	return true;
+}
+
+/* -1: go on; else the code to exit with. */
+static int
+take_option(struct arguments *a, int opt, char **argv)
+{
+	const char *program = a->common.program;
+
+	switch (opt)
+	{
+		case OPT_LABEL:
+			if (!label_valid(optarg))
+				return cli_usage(program, "label is too long or not plain "
+										  "UTF-8 text");
+			a->backup.label = optarg;
+			return -1;
+		case OPT_CHECKPOINT:
+			a->backup.fast_checkpoint = strcmp(optarg, "fast") == 0;
+			if (!a->backup.fast_checkpoint && strcmp(optarg, "spread") != 0)
+				return cli_usage(
+					program,
+					"--checkpoint must be \"fast\" or \"spread\", "
+					"not \"%s\"",
+					optarg);
+			return -1;
+		case OPT_MAX_RATE:
+			if (!parse_rate(optarg, &a->backup.max_rate_kb))
+				return cli_usage(program,
+								 "--max-rate must be from %d kB to %d kB per "
+								 "second, not \"%s\"",
+								 RATE_MIN_KB, RATE_MAX_KB, optarg);
+			return -1;
+		default:
+			if (pg_options_take(&a->pg, opt, optarg))
+				return -1;
+			return cli_common_option(&a->common, opt, argv);
+	}
+}
+
+static int
+take_arguments(struct arguments *a, int argc, char **argv)
+{
+	static const struct option options[] = {
+		CLI_OPTIONS,
+		PG_LONG_OPTIONS,
+		{"label", required_argument, NULL, OPT_LABEL},
+		{"checkpoint", required_argument, NULL, OPT_CHECKPOINT},
+		{"max-rate", required_argument, NULL, OPT_MAX_RATE},
+		{NULL, 0, NULL, 0}};
+	int opt;
+
+	cli_common_init(&a->common, "walship backup", help);
+	a->backup.label = "walship";
+	a->backup.progress = true;
+	while ((opt = getopt_long(argc, argv, CLI_SHORT PG_SHORT_OPTIONS "l:c:r:",
+							  options, NULL)) != -1)
+	{
+		int code = take_option(a, opt, argv);
+
+		if (code >= 0)
+			return code;
+	}
+	if (optind < argc)
+		return cli_usage(a->common.program, "unexpected argument \"%s\"",
+						 argv[optind]);
+	return -1;
+}
+
+/*
+ * The cluster is known only now: its own section of the configuration
+ * applies, and it must be the one that was asked for, if one was.
+ */
+static enum status
+open_repository(struct arguments *a, uint64_t system_identifier,
+				struct session *session, struct err *err)
+{
+	uint64_t said =
+		a->common.cluster != 0 ? a->common.cluster : session->cfg->cluster;
+	enum status status;
+
+	if (said != 0 && said != system_identifier)
+		return err_set(
+			err, ST_CONFIG,
+			"the server is of cluster %" PRIu64 ", but %s says %" PRIu64,
+			system_identifier,
+			a->common.cluster != 0 ? "--cluster" : "the configuration", said);
+	session_close(session);
+	a->common.cluster = system_identifier;
+	status = session_configure(session, &a->common, err);
+	if (status != ST_OK)
+		return status;
+	a->backup.progress = session->cfg->log_format == LOG_FORMAT_TEXT;
+	return session_open_repo(session, &a->common, system_identifier, err);
+}
+
+static enum status
+run(struct arguments *a, struct session *session, struct backup_result *result,
+	struct err *err)
+{
+	struct server_facts facts;
+	struct backup_source source = {
+		.options = &a->pg, .facts = &facts, .session = session};
+	enum status status = session_configure(session, &a->common, err);
+
+	if (status == ST_OK)
+		status = config_require(session->cfg, err);
+	if (status == ST_OK)
+		status =
+			pgconn_open(&a->pg, PG_REPLICATION,
+						session->cfg->connect_timeout_ms, &source.conn, err);
+	if (status == ST_OK)
+	{
+		struct deadline d = session_deadline(session);
+
+		status = server_facts_read(source.conn, &d, &facts, err);
+	}
+	if (status == ST_OK)
+		status = open_repository(a, facts.system_identifier, session, err);
+	if (status == ST_OK)
+		status = backup_run(&source, &a->backup, result, err);
+	pgconn_close(source.conn);
+	return status;
+}
+
+int
+cmd_backup(int argc, char **argv)
+{
+	struct arguments a = {.backup = {.label = NULL}};
+	struct session session = {.cfg = NULL};
+	struct backup_result r;
+	struct err err;
+	enum status status;
+	int code = take_arguments(&a, argc, argv);
+
+	if (code >= 0)
+		return code;
+	status = run(&a, &session, &r, &err);
+	pg_options_wipe(&a.pg);
+	if (status != ST_OK)
+		code = cli_fail(&err);
+	else
+	{
+		char bytes[16];
+		char stored[16];
+
+		log_info("backup %s is complete: %" PRIu64 " files, %s, %s stored in "
+				 "%" PRIu64 " packs, %" PRId64 ".%01" PRId64 " s",
+				 r.id, r.files, size_format(r.bytes, bytes),
+				 size_format(r.stored_bytes, stored), r.packs,
+				 r.duration_ms / 1000, r.duration_ms % 1000 / 100);
+		code = printf("%s\n", r.id) < 0 || fflush(stdout) == EOF ? 1 : 0;
+	}
+	session_close(&session);
+	return code;
+}

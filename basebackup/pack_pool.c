@@ -1,0 +1,461 @@
+#include "basebackup/pack_pool.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "basebackup/store_put_same.h"
+#include "basebackup/tempfile.h"
+#include "common/repo.h"
+
+/* How often the producer looks at the cancel flag while it waits. */
+#define WAIT_SLICE_MS 100
+
+struct worker
+{
+	struct pack_pool *pool;
+	pthread_t thread;
+	bool started;
+	struct repo repo;
+	struct object_codec *codec;
+	uint8_t *stored; /* the sealed pack */
+};
+
+struct pack_pool
+{
+	struct pack_target target;
+	int nworkers;
+	struct worker *workers;
+	struct pack *packs; /* nworkers + 1 of them */
+	FILE *records;
+	size_t stored_room;
+
+	pthread_mutex_t lock;
+	pthread_cond_t changed; /* any of what follows */
+	struct pack *empty;
+	struct pack *filled_first;
+	struct pack *filled_last;
+	uint32_t count;       /* packs handed over */
+	uint32_t outstanding; /* of them, not yet in the store */
+	uint64_t stored_bytes;
+	bool closing;
+	bool failed;
+	struct err error; /* of the first that failed */
+
+	volatile sig_atomic_t stop; /* the cancel flag of the workers' stores */
+};
+
+static enum status
+seal_frame(struct worker *w, const struct object *obj, bool final,
+		   const void *plain, size_t len, struct pack_record *record,
+		   struct err *err)
+{
+	size_t stored;
+	enum status status =
+		object_seal_frame(obj, w->codec, record->nframes, final, plain, len,
+						  w->stored + record->stored_bytes, &stored, err);
+
+	if (status == ST_OK)
+	{
+		record->frames[record->nframes++] = (uint32_t) stored;
+		record->stored_bytes += stored;
+	}
+	return status;
+}
+
+/* Seals a whole pack into w->stored. */
+static enum status
+seal_pack(struct worker *w, const struct pack *pack, const char *name,
+		  struct pack_record *record, struct err *err)
+{
+	const struct pack_target *t = &w->pool->target;
+	struct object_id id = {OBJECT_PACK, t->system_identifier, name};
+	struct object obj;
+	enum status status =
+		object_begin(&obj, &id, pack->table_len + pack->data_len,
+					 OBJECT_FRAME_SIZE, t->ring, err);
+
+	if (status != ST_OK)
+		return status;
+	memset(record, 0, sizeof(*record));
+	record->header_len = (uint16_t) obj.header_len;
+	memcpy(record->header, obj.header, obj.header_len);
+	memcpy(w->stored, obj.header, obj.header_len);
+	record->stored_bytes = obj.header_len;
+	status = seal_frame(w, &obj, pack->data_len == 0, pack->table,
+						pack->table_len, record, err);
+	for (size_t at = 0; at < pack->data_len && status == ST_OK;)
+	{
+		size_t left = pack->data_len - at;
+		size_t len = left < OBJECT_FRAME_SIZE ? left : OBJECT_FRAME_SIZE;
+
+		status = seal_frame(w, &obj, len == left, pack->data + at, len, record,
+							err);
+		at += len;
+	}
+	object_wipe(&obj);
+	return status;
+}
+
+static void
+fail(struct pack_pool *pool, const struct err *err)
+{
+	(void) pthread_mutex_lock(&pool->lock);
+	if (!pool->failed)
+	{
+		pool->failed = true;
+		pool->error = *err;
+	}
+	pool->stop = 1;
+	(void) pthread_cond_broadcast(&pool->changed);
+	(void) pthread_mutex_unlock(&pool->lock);
+}
+
+/* Waits for a filled pack; NULL: there will be none. */
+static struct pack *
+next_filled(struct pack_pool *pool)
+{
+	struct pack *pack;
+
+	(void) pthread_mutex_lock(&pool->lock);
+	while (pool->filled_first == NULL && !pool->closing && !pool->failed)
+		(void) pthread_cond_wait(&pool->changed, &pool->lock);
+	pack = pool->closing || pool->failed ? NULL : pool->filled_first;
+	if (pack != NULL)
+		pool->filled_first = pack->next;
+	(void) pthread_mutex_unlock(&pool->lock);
+	return pack;
+}
+
+static void
+give_back(struct pack_pool *pool, struct pack *pack)
+{
+	(void) pthread_mutex_lock(&pool->lock);
+	pack->next = pool->empty;
+	pool->empty = pack;
+	(void) pthread_cond_broadcast(&pool->changed);
+	(void) pthread_mutex_unlock(&pool->lock);
+}
+
+static enum status
+keep_record(struct pack_pool *pool, uint32_t n,
+			const struct pack_record *record, struct err *err)
+{
+	ssize_t done = pwrite(fileno(pool->records), record, sizeof(*record),
+						  (off_t) n * (off_t) sizeof(*record));
+
+	if (done == (ssize_t) sizeof(*record))
+		return ST_OK;
+	if (done >= 0)
+		errno = ENOSPC;
+	return err_set_errno(err, ST_IO, errno,
+						 "could not write a temporary file");
+}
+
+static enum status
+store_pack(struct worker *w, struct pack *pack, struct err *err)
+{
+	struct pack_pool *pool = w->pool;
+	uint32_t n = pack->n;
+	struct pack_record record;
+	char name[OBJECT_NAME_MAX + 1];
+	char key[STORE_KEY_MAX];
+	enum status status;
+
+	repo_pack_name(name, pool->target.backup_id, n);
+	status = seal_pack(w, pack, name, &record, err);
+	give_back(pool, pack);
+	if (status != ST_OK)
+		return status;
+	repo_key(key, pool->target.system_identifier, name);
+	store_set_timeout(w->repo.store, pool->target.cfg->command_timeout_ms,
+					  &pool->stop);
+	status = store_put_same(w->repo.store, key, w->stored,
+							(size_t) record.stored_bytes, err);
+	if (status == ST_OK)
+		status = keep_record(pool, n, &record, err);
+	if (status != ST_OK)
+		return status;
+	(void) pthread_mutex_lock(&pool->lock);
+	pool->stored_bytes += record.stored_bytes;
+	pool->outstanding--;
+	(void) pthread_cond_broadcast(&pool->changed);
+	(void) pthread_mutex_unlock(&pool->lock);
+	return ST_OK;
+}
+
+static void *
+work(void *arg)
+{
+	struct worker *w = arg;
+	struct pack *pack;
+
+	while ((pack = next_filled(w->pool)) != NULL)
+	{
+		struct err err;
+
+		if (store_pack(w, pack, &err) != ST_OK)
+		{
+			fail(w->pool, &err);
+			break;
+		}
+	}
+	return NULL;
+}
+
+static enum status
+worker_start(struct worker *w, struct pack_pool *pool, struct err *err)
+{
+	const struct pack_target *t = &pool->target;
+	sigset_t all;
+	sigset_t before;
+	enum status status;
+	int error;
+
+	w->pool = pool;
+	status = repo_open(&w->repo, t->cfg, t->ring, t->system_identifier, err);
+	if (status == ST_OK)
+		status = object_codec_new(&w->codec, err);
+	if (status != ST_OK)
+		return status;
+	w->stored = malloc(pool->stored_room);
+	if (w->stored == NULL)
+		return err_set(err, ST_NOMEM, "out of memory");
+	/* Signals are for the thread that waits for the server. */
+	(void) sigfillset(&all);
+	(void) pthread_sigmask(SIG_SETMASK, &all, &before);
+	error = pthread_create(&w->thread, NULL, work, w);
+	(void) pthread_sigmask(SIG_SETMASK, &before, NULL);
+	if (error != 0)
+		return err_set_errno(err, ST_IO, error, "could not start a thread");
+	w->started = true;
+	return ST_OK;
+}
+
+static enum status
+packs_new(struct pack_pool *pool, struct err *err)
+{
+	pool->packs = calloc((size_t) pool->nworkers + 1, sizeof(*pool->packs));
+	if (pool->packs == NULL)
+		return err_set(err, ST_NOMEM, "out of memory");
+	for (int i = 0; i <= pool->nworkers; i++)
+	{
+		struct pack *pack = &pool->packs[i];
+
+		pack->table = malloc(OBJECT_FRAME_SIZE);
+		pack->data = malloc(PACK_DATA_MAX);
+		if (pack->table == NULL || pack->data == NULL)
+			return err_set(err, ST_NOMEM, "out of memory");
+		pack->next = pool->empty;
+		pool->empty = pack;
+	}
+	return ST_OK;
+}
+
+static void
+init_locks(struct pack_pool *pool)
+{
+	pthread_condattr_t attr;
+
+	(void) pthread_mutex_init(&pool->lock, NULL);
+	(void) pthread_condattr_init(&attr);
+	(void) pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	(void) pthread_cond_init(&pool->changed, &attr);
+	(void) pthread_condattr_destroy(&attr);
+}
+
+enum status
+pack_pool_new(const struct pack_target *target, struct pack_pool **out,
+			  struct err *err)
+{
+	struct pack_pool *pool = calloc(1, sizeof(*pool));
+	enum status status;
+
+	if (pool == NULL)
+		return err_set(err, ST_NOMEM, "out of memory");
+	pool->target = *target;
+	init_locks(pool);
+	pool->nworkers = target->cfg->backup_workers;
+	pool->stored_room =
+		OBJECT_HEADER_MAX +
+		PACK_FRAMES_MAX * object_frame_bound(OBJECT_FRAME_SIZE);
+	pool->workers = calloc((size_t) pool->nworkers, sizeof(*pool->workers));
+	if (pool->workers == NULL)
+		status = err_set(err, ST_NOMEM, "out of memory");
+	else
+		status = packs_new(pool, err);
+	if (status == ST_OK)
+		status = tempfile_open(&pool->records, err);
+	for (int i = 0; i < pool->nworkers && status == ST_OK; i++)
+		status = worker_start(&pool->workers[i], pool, err);
+	if (status != ST_OK)
+	{
+		pack_pool_free(pool);
+		return status;
+	}
+	*out = pool;
+	return ST_OK;
+}
+
+static void
+workers_free(struct pack_pool *pool)
+{
+	for (int i = 0; i < pool->nworkers && pool->workers != NULL; i++)
+	{
+		struct worker *w = &pool->workers[i];
+
+		if (w->started)
+			(void) pthread_join(w->thread, NULL);
+		free(w->stored);
+		object_codec_free(w->codec);
+		if (w->repo.store != NULL)
+			repo_close(&w->repo);
+	}
+	free(pool->workers);
+}
+
+void
+pack_pool_free(struct pack_pool *pool)
+{
+	if (pool == NULL)
+		return;
+	(void) pthread_mutex_lock(&pool->lock);
+	pool->closing = true;
+	pool->stop = 1;
+	(void) pthread_cond_broadcast(&pool->changed);
+	(void) pthread_mutex_unlock(&pool->lock);
+	workers_free(pool);
+	for (int i = 0; i <= pool->nworkers && pool->packs != NULL; i++)
+	{
+		free(pool->packs[i].table);
+		free(pool->packs[i].data);
+	}
+	free(pool->packs);
+	if (pool->records != NULL)
+		(void) fclose(pool->records);
+	(void) pthread_cond_destroy(&pool->changed);
+	(void) pthread_mutex_destroy(&pool->lock);
+	free(pool);
+}
+
+/* With the lock held: waits a while, then looks at errors and signals. */
+static enum status
+wait_a_while(struct pack_pool *pool, struct err *err)
+{
+	struct timespec until;
+
+	(void) clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_nsec += (long) WAIT_SLICE_MS * 1000000;
+	until.tv_sec += until.tv_nsec / 1000000000;
+	until.tv_nsec %= 1000000000;
+	(void) pthread_cond_timedwait(&pool->changed, &pool->lock, &until);
+	if (pool->failed)
+	{
+		*err = pool->error;
+		return err->status;
+	}
+	if (pool->target.cancel != NULL && *pool->target.cancel != 0)
+		return err_set(err, ST_CANCELLED, "cancelled by a signal");
+	return ST_OK;
+}
+
+enum status
+pack_pool_check(struct pack_pool *pool, struct err *err)
+{
+	enum status status = ST_OK;
+
+	(void) pthread_mutex_lock(&pool->lock);
+	if (pool->failed)
+	{
+		*err = pool->error;
+		status = err->status;
+	}
+	(void) pthread_mutex_unlock(&pool->lock);
+	return status;
+}
+
+enum status
+pack_pool_take(struct pack_pool *pool, struct pack **out, struct err *err)
+{
+	enum status status = pack_pool_check(pool, err);
+
+	(void) pthread_mutex_lock(&pool->lock);
+	while (status == ST_OK && pool->empty == NULL)
+		status = wait_a_while(pool, err);
+	if (status == ST_OK)
+	{
+		*out = pool->empty;
+		pool->empty = (*out)->next;
+		(*out)->n = pool->count;
+		(*out)->table_len = 0;
+		(*out)->data_len = 0;
+		(*out)->next = NULL;
+	}
+	(void) pthread_mutex_unlock(&pool->lock);
+	return status;
+}
+
+enum status
+pack_pool_put(struct pack_pool *pool, struct pack *pack, struct err *err)
+{
+	enum status status = pack_pool_check(pool, err);
+
+	if (status != ST_OK)
+	{
+		give_back(pool, pack);
+		return status;
+	}
+	(void) pthread_mutex_lock(&pool->lock);
+	pack->n = pool->count++;
+	pool->outstanding++;
+	pack->next = NULL;
+	if (pool->filled_first == NULL)
+		pool->filled_first = pack;
+	else
+		pool->filled_last->next = pack;
+	pool->filled_last = pack;
+	(void) pthread_cond_broadcast(&pool->changed);
+	(void) pthread_mutex_unlock(&pool->lock);
+	return ST_OK;
+}
+
+enum status
+pack_pool_drain(struct pack_pool *pool, struct err *err)
+{
+	enum status status = pack_pool_check(pool, err);
+
+	(void) pthread_mutex_lock(&pool->lock);
+	while (status == ST_OK && pool->outstanding > 0)
+		status = wait_a_while(pool, err);
+	(void) pthread_mutex_unlock(&pool->lock);
+	return status;
+}
+
+uint32_t
+pack_pool_count(const struct pack_pool *pool)
+{
+	return pool->count;
+}
+
+uint64_t
+pack_pool_stored_bytes(const struct pack_pool *pool)
+{
+	return pool->stored_bytes;
+}
+
+enum status
+pack_pool_record(const struct pack_pool *pool, uint32_t n,
+				 struct pack_record *out, struct err *err)
+{
+	ssize_t done = pread(fileno(pool->records), out, sizeof(*out),
+						 (off_t) n * (off_t) sizeof(*out));
+
+	if (done == (ssize_t) sizeof(*out))
+		return ST_OK;
+	return err_set_errno(err, ST_IO, done < 0 ? errno : EIO,
+						 "could not read a temporary file");
+}

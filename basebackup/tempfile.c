@@ -1,0 +1,93 @@
+#include "basebackup/tempfile.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static int
+open_unlinked(const char *dir)
+{
+	char path[4096];
+	int fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	int n;
+
+	/* Not every file system has O_TMPFILE. */
+	if (fd >= 0 || (errno != EOPNOTSUPP && errno != EISDIR))
+		return fd;
+	n = snprintf(path, sizeof(path), "%s/walship-XXXXXX", dir);
+	if (n < 0 || (size_t) n >= sizeof(path))
+	{
+		errno = ENAMETOOLONG;
+		return -1;
+	}
+	fd = mkostemp(path, O_CLOEXEC);
+	if (fd >= 0)
+		(void) unlink(path);
+	return fd;
+}
+
+enum status
+tempfile_open(FILE **out, struct err *err)
+{
+	const char *dir = getenv("TMPDIR");
+	FILE *file;
+	int fd;
+
+	if (dir == NULL || *dir == '\0')
+		dir = "/tmp";
+	fd = open_unlinked(dir);
+	if (fd < 0)
+		return err_set_errno(err, ST_IO, errno,
+							 "could not make a temporary file in \"%s\"", dir);
+	file = fdopen(fd, "w+");
+	if (file == NULL)
+	{
+		(void) close(fd);
+		return err_set(err, ST_NOMEM, "out of memory");
+	}
+	*out = file;
+	return ST_OK;
+}
+
+enum status
+tempfile_write(FILE *file, const void *data, size_t len, struct err *err)
+{
+	if (len > 0 && fwrite(data, len, 1, file) != 1)
+		return err_set_errno(err, ST_IO, errno,
+							 "could not write a temporary file");
+	return ST_OK;
+}
+
+enum status
+tempfile_read(FILE *file, void *data, size_t len, struct err *err)
+{
+	if (len == 0 || fread(data, len, 1, file) == 1)
+		return ST_OK;
+	if (ferror(file) != 0)
+		return err_set_errno(err, ST_IO, errno,
+							 "could not read a temporary file");
+	return err_set(err, ST_IO, "temporary file is shorter than written");
+}
+
+enum status
+tempfile_rewind(FILE *file, struct err *err)
+{
+	if (fflush(file) != 0 || fseeko(file, 0, SEEK_SET) != 0)
+		return err_set_errno(err, ST_IO, errno,
+							 "could not write a temporary file");
+	return ST_OK;
+}
+
+enum status
+tempfile_length(FILE *file, uint64_t *len, struct err *err)
+{
+	struct stat st;
+
+	if (fflush(file) != 0 || fstat(fileno(file), &st) != 0)
+		return err_set_errno(err, ST_IO, errno,
+							 "could not write a temporary file");
+	*len = (uint64_t) st.st_size;
+	return ST_OK;
+}
