@@ -244,7 +244,11 @@ store_get(struct store *store, const char *key, uint64_t offset,
 			rc == ST_RETRY)
 			rc = ST_OK; /* it broke behind the last byte asked for */
 		if (relay.delivered > before)
-			retry.attempt = 0; /* progress: not the same failure again */
+		{
+			/* Progress: not the same failure again. */
+			retry.attempt = 0;
+			retry.deadline = store->deadline;
+		}
 	} while (!relay.refused && try_again(&retry, &rc, err));
 	return rc;
 }

@@ -136,10 +136,11 @@ store_put(struct store *store, const char *key, const void *data, size_t len,
 
 /*
  * Delivers length bytes from offset on; length 0: up to the end.  A transfer
- * that breaks is continued where it stopped.  ST_MISSING only when the store
- * says in clear words that no object of that name exists; a deleted one
- * (delete marker), a missing bucket or a refusal is ST_AUTH or ST_CONFIG.
- * ST_CORRUPT: the object ends before offset + length.
+ * that breaks is continued where it stopped.  A sink may set a new deadline
+ * where bytes that arrive make it worth waiting for more.  ST_MISSING only
+ * when the store says in clear words that no object of that name exists; a
+ * deleted one (delete marker), a missing bucket or a refusal is ST_AUTH or
+ * ST_CONFIG.  ST_CORRUPT: the object ends before offset + length.
  */
 extern enum status store_get(struct store *store, const char *key,
 							 uint64_t offset, uint64_t length, store_sink sink,
