@@ -304,7 +304,8 @@ explain_document(const struct s3_credentials *credentials,
 		strcmp(error->code, "NoSuchKey") == 0)
 		status = ST_MISSING;
 	(void) err_set(err, status, "%s %s: HTTP %ld %s%s%s", verb_of(status),
-				   question->what, answer->code, error->code,
+				   question->what, answer->code,
+				   harmless(error->code, credentials),
 				   message[0] != '\0' ? ": " : "", message);
 	if (meaning != NULL)
 		give_hint(meaning->hint, question, error, answer, err);

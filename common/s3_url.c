@@ -113,7 +113,7 @@ parse_repository(const char *repository, struct s3_address *out,
 	if (*prefix == '/')
 		prefix++;
 	prefix_len = strlen(prefix);
-	if (prefix_len > 0 && prefix[prefix_len - 1] == '/')
+	if (prefix_len > 1 && prefix[prefix_len - 1] == '/')
 		prefix_len--;
 	out->prefix[0] = '\0';
 	if (prefix_len == 0)
