@@ -1,3 +1,6 @@
+/*
+ * crc32c.c - CRC-32C (Castagnoli)
+ */
 #include "basebackup/crc32c.h"
 
 #include <pthread.h>

@@ -1,5 +1,9 @@
+/*
+ * json.c - writing JSON, one object at a time
+ */
 #include "basebackup/json.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <yajl/yajl_gen.h>
@@ -161,6 +165,7 @@ json_path(struct json *json, const char *key, const char *path)
 	size_t len = strlen(path);
 	char hex_key[64];
 	char *hex;
+	int n;
 
 	if (utf8_valid(path, len))
 	{
@@ -168,14 +173,11 @@ json_path(struct json *json, const char *key, const char *path)
 		return;
 	}
 	hex = malloc(2 * len + 1);
-	if (hex == NULL || strlen(key) + sizeof("_hex") > sizeof(hex_key))
+	n = snprintf(hex_key, sizeof(hex_key), "%s_hex", key);
+	if (hex == NULL || n < 0 || (size_t) n >= sizeof(hex_key))
 		json->failed = true;
 	else
-	{
-		memcpy(hex_key, key, strlen(key));
-		memcpy(hex_key + strlen(key), "_hex", sizeof("_hex"));
 		json_text(json, hex_key, hex_format(path, len, hex));
-	}
 	free(hex);
 }
 

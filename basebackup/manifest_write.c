@@ -1,3 +1,6 @@
+/*
+ * manifest_write.c - writing a backup's manifest
+ */
 #include "basebackup/manifest.h"
 
 #include <sodium.h>

@@ -1,3 +1,6 @@
+/*
+ * pack.c - files into packs
+ */
 #include "basebackup/pack.h"
 
 #include <stdbool.h>
@@ -78,7 +81,7 @@ add_extent(struct pack_writer *w, int64_t pack, uint64_t position,
 		last->length += length;
 		return ST_OK;
 	}
-	if (f->nextents == w->extents_room)
+	if (f->extents == NULL || f->nextents == w->extents_room)
 	{
 		size_t room = w->extents_room == 0 ? 64 : 2 * w->extents_room;
 		struct extent *more = realloc(f->extents, room * sizeof(*more));

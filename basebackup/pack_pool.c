@@ -1,3 +1,6 @@
+/*
+ * pack_pool.c - threads that seal packs and put them into the store
+ */
 #include "basebackup/pack_pool.h"
 
 #include <errno.h>

@@ -1,3 +1,6 @@
+/*
+ * password.c - a password typed at the terminal
+ */
 #include "basebackup/password.h"
 
 #include <errno.h>

@@ -1,3 +1,6 @@
+/*
+ * received.c - the list of received files, held against the server's own
+ */
 #include "basebackup/received.h"
 
 #include <sodium.h>

@@ -1,3 +1,6 @@
+/*
+ * server_manifest.c - the backup_manifest that the server writes
+ */
 #include "basebackup/server_manifest.h"
 
 #include <sodium.h>
@@ -45,23 +48,23 @@ enum member
 
 static const struct
 {
-	enum place place;
 	const char *name;
+	enum place place;
 	enum member member;
 } members[] = {
-	{IN_ROOT, "PostgreSQL-Backup-Manifest-Version", M_VERSION},
-	{IN_ROOT, "System-Identifier", M_SYSTEM},
-	{IN_ROOT, "Files", M_FILES},
-	{IN_ROOT, "WAL-Ranges", M_RANGES},
-	{IN_ROOT, "Manifest-Checksum", M_SUM},
-	{IN_FILE, "Path", M_PATH},
-	{IN_FILE, "Encoded-Path", M_ENCODED_PATH},
-	{IN_FILE, "Size", M_SIZE},
-	{IN_FILE, "Checksum-Algorithm", M_ALGORITHM},
-	{IN_FILE, "Checksum", M_CHECKSUM},
-	{IN_RANGE, "Timeline", M_TIMELINE},
-	{IN_RANGE, "Start-LSN", M_START},
-	{IN_RANGE, "End-LSN", M_END},
+	{"PostgreSQL-Backup-Manifest-Version", IN_ROOT, M_VERSION},
+	{"System-Identifier", IN_ROOT, M_SYSTEM},
+	{"Files", IN_ROOT, M_FILES},
+	{"WAL-Ranges", IN_ROOT, M_RANGES},
+	{"Manifest-Checksum", IN_ROOT, M_SUM},
+	{"Path", IN_FILE, M_PATH},
+	{"Encoded-Path", IN_FILE, M_ENCODED_PATH},
+	{"Size", IN_FILE, M_SIZE},
+	{"Checksum-Algorithm", IN_FILE, M_ALGORITHM},
+	{"Checksum", IN_FILE, M_CHECKSUM},
+	{"Timeline", IN_RANGE, M_TIMELINE},
+	{"Start-LSN", IN_RANGE, M_START},
+	{"End-LSN", IN_RANGE, M_END},
 };
 
 struct server_manifest

@@ -1,3 +1,6 @@
+/*
+ * stream.c - BASE_BACKUP: what the server answers
+ */
 #include "basebackup/stream.h"
 
 #include <stdio.h>
@@ -213,14 +216,13 @@ take_position(struct stream *s, struct deadline deadline, uint64_t *lsn,
 }
 
 static enum status
-take_tablespace(struct stream *s, const struct pgresult *rows, size_t row,
+keep_tablespace(struct stream *s, const struct pgresult *rows, size_t row,
 				struct err *err)
 {
 	const char *oid = pgresult_value(rows, row, 0);
 	const char *location = pgresult_value(rows, row, 1);
 	const char *size_kb = pgresult_value(rows, row, 2);
-	struct stream_tablespace *ts =
-		&s->start.tablespaces[s->start.ntablespaces];
+	struct stream_tablespace ts;
 	uint64_t value;
 
 	if (size_kb != NULL && parse_uint64(size_kb, UINT64_MAX / 1024, &value))
@@ -230,12 +232,31 @@ take_tablespace(struct stream *s, const struct pgresult *rows, size_t row,
 	if (location == NULL || !parse_uint64(oid, UINT32_MAX, &value) ||
 		value == 0)
 		return err_set(err, ST_SERVER, "the server told a bad tablespace");
-	ts->oid = (uint32_t) value;
-	ts->location = strdup(location);
-	if (ts->location == NULL)
+	ts.oid = (uint32_t) value;
+	ts.location = strdup(location);
+	if (ts.location == NULL)
 		return err_set(err, ST_NOMEM, "out of memory");
-	s->start.ntablespaces++;
+	s->start.tablespaces[s->start.ntablespaces++] = ts;
 	return ST_OK;
+}
+
+static enum status
+keep_tablespaces(struct stream *s, const struct pgresult *rows,
+				 struct err *err)
+{
+	size_t n = pgresult_rows(rows);
+	struct stream_tablespace *list;
+	enum status status = ST_OK;
+
+	if (n > TABLESPACES_MAX)
+		return err_set(err, ST_SERVER, "too many tablespaces");
+	list = calloc(n + 1, sizeof(*list));
+	if (list == NULL)
+		return err_set(err, ST_NOMEM, "out of memory");
+	s->start.tablespaces = list;
+	for (size_t i = 0; status == ST_OK && i < n; i++)
+		status = keep_tablespace(s, rows, i, err);
+	return status;
 }
 
 static enum status
@@ -246,17 +267,7 @@ take_tablespaces(struct stream *s, struct err *err)
 
 	if (status != ST_OK)
 		return status;
-	if (pgresult_rows(rows) > TABLESPACES_MAX)
-		status = err_set(err, ST_SERVER, "too many tablespaces");
-	else
-	{
-		s->start.tablespaces =
-			calloc(pgresult_rows(rows) + 1, sizeof(*s->start.tablespaces));
-		if (s->start.tablespaces == NULL)
-			status = err_set(err, ST_NOMEM, "out of memory");
-	}
-	for (size_t i = 0; status == ST_OK && i < pgresult_rows(rows); i++)
-		status = take_tablespace(s, rows, i, err);
+	status = keep_tablespaces(s, rows, err);
 	pgresult_free(rows);
 	return status;
 }

@@ -1,3 +1,6 @@
+/*
+ * tar.c - the tar archives that PostgreSQL sends
+ */
 #include "basebackup/tar.h"
 
 #include <stdio.h>

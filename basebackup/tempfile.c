@@ -1,3 +1,6 @@
+/*
+ * tempfile.c - files without a name, gone with the process
+ */
 #include "basebackup/tempfile.h"
 
 #include <errno.h>
