@@ -11,27 +11,11 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define BATCH_NAMES ((size_t) 128 * 1024)
-#define BATCH_BYTES ((size_t) 8 * 1024 * 1024)
-#define NAME_ROOM   (NAME_MAX + 2) /* with '/' and the terminating zero */
-
-/* Names of one directory, packed one behind the other. */
-struct batch
-{
-	char *text;
-	size_t used;
-	size_t room;
-	size_t *at; /* where each name begins */
-	size_t nnames;
-	size_t names_room;
-	bool cut;              /* names above limit were left out */
-	char limit[NAME_ROOM]; /* only if cut */
-};
+#include "common/namebatch.h"
 
 struct walk
 {
@@ -47,103 +31,11 @@ struct walk
 static enum status walk_directory(struct walk *w, size_t dir_len,
 								  const char *filter, struct err *err);
 
-static int
-compare_names(const void *a, const void *b, void *text)
-{
-	return strcmp((const char *) text + *(const size_t *) a,
-				  (const char *) text + *(const size_t *) b);
-}
-
 /* Both come from readdir, whose names fit. */
 static void
 copy_name(char *to, const char *from)
 {
 	memcpy(to, from, strlen(from) + 1);
-}
-
-static void
-batch_sort(struct batch *b)
-{
-	if (b->nnames > 1)
-		qsort_r(b->at, b->nnames, sizeof(*b->at), compare_names, b->text);
-}
-
-static void
-batch_free(struct batch *b)
-{
-	free(b->text);
-	free(b->at);
-}
-
-/* Throws the greater half of a full batch out. */
-static bool
-batch_halve(struct batch *b)
-{
-	char *text = malloc(b->room);
-	size_t used = 0;
-
-	if (text == NULL)
-		return false;
-	batch_sort(b);
-	b->nnames /= 2;
-	for (size_t i = 0; i < b->nnames; i++)
-	{
-		size_t len = strlen(b->text + b->at[i]) + 1;
-
-		memcpy(text + used, b->text + b->at[i], len);
-		b->at[i] = used;
-		used += len;
-	}
-	free(b->text);
-	b->text = text;
-	b->used = used;
-	b->cut = true;
-	copy_name(b->limit, b->text + b->at[b->nnames - 1]);
-	return true;
-}
-
-/* Makes room for one more name of NAME_ROOM bytes. */
-static bool
-batch_reserve(struct batch *b)
-{
-	if (b->nnames >= BATCH_NAMES || b->used + NAME_ROOM > BATCH_BYTES)
-		return batch_halve(b);
-	if (b->used + NAME_ROOM > b->room)
-	{
-		size_t room = b->room > 0 ? b->room * 2 : (size_t) 16 * 1024;
-		char *text = realloc(b->text, room);
-
-		if (text == NULL)
-			return false;
-		b->text = text;
-		b->room = room;
-	}
-	if (b->nnames == b->names_room)
-	{
-		size_t room = b->names_room > 0 ? b->names_room * 2 : 512;
-		size_t *at = realloc(b->at, room * sizeof(*at));
-
-		if (at == NULL)
-			return false;
-		b->at = at;
-		b->names_room = room;
-	}
-	return true;
-}
-
-static bool
-batch_add(struct batch *b, const char *name)
-{
-	size_t len = strlen(name) + 1;
-
-	if (b->cut && strcmp(name, b->limit) > 0)
-		return true;
-	if (!batch_reserve(b))
-		return false;
-	memcpy(b->text + b->used, name, len);
-	b->at[b->nnames++] = b->used;
-	b->used += len;
-	return true;
 }
 
 /*
@@ -169,7 +61,7 @@ is_wanted(const struct walk *w, size_t dir_len, const char *name)
 /* One pass: the smallest names above cursor that begin with filter. */
 static enum status
 collect(struct walk *w, size_t dir_len, const char *filter, const char *cursor,
-		struct batch *b, struct err *err)
+		struct namebatch *batch, struct err *err)
 {
 	int fd = openat(w->root_fd, dir_len > 0 ? w->key : ".",
 					O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -190,7 +82,7 @@ collect(struct walk *w, size_t dir_len, const char *filter, const char *cursor,
 	}
 	while (rc == ST_OK && (errno = 0, entry = readdir(dir)) != NULL)
 	{
-		char name[NAME_ROOM];
+		char name[NAMEBATCH_NAME_MAX];
 		enum dirstore_type type;
 
 		if (strncmp(entry->d_name, filter, filter_len) != 0)
@@ -203,14 +95,14 @@ collect(struct walk *w, size_t dir_len, const char *filter, const char *cursor,
 			copy_name(name + strlen(name), "/");
 		if (dir_len + strlen(name) < STORE_KEY_MAX &&
 			strcmp(name, cursor) > 0 && is_wanted(w, dir_len, name) &&
-			!batch_add(b, name))
+			!namebatch_add(batch, name))
 			rc = err_set(err, ST_NOMEM, "out of memory");
 		errno = 0;
 	}
 	if (rc == ST_OK && errno != 0)
 		rc = dirstore_fail(w->ds, "read directory", w->key, errno, err);
 	closedir(dir);
-	batch_sort(b);
+	namebatch_sort(batch);
 	return rc;
 }
 
@@ -269,21 +161,22 @@ static enum status
 walk_directory(struct walk *w, size_t dir_len, const char *filter,
 			   struct err *err)
 {
-	char cursor[NAME_ROOM] = "";
+	char cursor[NAMEBATCH_NAME_MAX] = "";
 	bool more = true;
 	enum status rc = ST_OK;
 
 	while (more && rc == ST_OK)
 	{
-		struct batch b = {.cut = false};
+		struct namebatch batch;
 
-		rc = collect(w, dir_len, filter, cursor, &b, err);
-		for (size_t i = 0; i < b.nnames && rc == ST_OK; i++)
-			rc = walk_entry(w, dir_len, b.text + b.at[i], err);
-		more = b.cut;
-		if (b.nnames > 0)
-			copy_name(cursor, b.text + b.at[b.nnames - 1]);
-		batch_free(&b);
+		namebatch_init(&batch, 0, 0);
+		rc = collect(w, dir_len, filter, cursor, &batch, err);
+		for (size_t i = 0; i < batch.nnames && rc == ST_OK; i++)
+			rc = walk_entry(w, dir_len, namebatch_get(&batch, i), err);
+		more = batch.cut;
+		if (batch.nnames > 0)
+			copy_name(cursor, namebatch_get(&batch, batch.nnames - 1));
+		namebatch_free(&batch);
 	}
 	return rc;
 }
