@@ -121,10 +121,13 @@ def build(
     """Configures once and compiles; the build's folder, or None."""
     say(f"== build {name} with {compiler}")
     folder = SOURCE / name
-    setup = ["meson", "setup", folder, f"-Dwerror={str(werror).lower()}", *options]
-    if (folder / "build.ninja").exists():
-        setup.insert(2, "--reconfigure")
-    made = call(setup, tally, env={"CC": compiler})
+    again = ["--reconfigure"] if (folder / "build.ninja").exists() else []
+    strict = f"-Dwerror={str(werror).lower()}"
+    made = call(
+        ["meson", "setup", *again, folder, strict, *options],
+        tally,
+        env={"CC": compiler},
+    )
     if made.status == 0:
         made = call(["ninja", "-C", folder, f"-j{JOBS}"], tally)
     warned = "warning:" in made.output
@@ -139,12 +142,14 @@ def build(
 # --- unit tests -----------------------------------------------------------------
 
 
-def unit_tests(tally: Tally, folder: Path, env: Mapping[str, str] | None = None) -> None:
+def unit_tests(
+    tally: Tally, folder: Path, env: Mapping[str, str] | None = None
+) -> None:
     say(f"== unit tests of {folder.name}")
     log = folder / "meson-logs" / "testlog.json"
     log.unlink(missing_ok=True)
-    command = ["meson", "test", "-C", folder, "--no-rebuild", f"--num-processes={JOBS}"]
-    done = call([*command, "--timeout-multiplier=4"], tally, env=env)
+    command = ["meson", "test", "--no-rebuild", "--timeout-multiplier=4"]
+    done = call([*command, f"--num-processes={JOBS}", "-C", folder], tally, env=env)
     executed = 0
     if log.exists():
         for line in log.read_text(encoding="utf-8").splitlines():
@@ -266,34 +271,37 @@ def lint(tally: Tally, folder: Path) -> None:
         # Other versions lay the same code out differently.
         skip(tally, "lint: needs clang-format and clang-tidy 14")
         return
-    files = c_files(".c", ".h")
-    known = {
-        Path(entry["directory"], entry["file"]).resolve()
-        for entry in json.loads((folder / "compile_commands.json").read_text())
-    }
-    # Fuzz targets and the like may not be part of this build.
-    tidy = ["clang-tidy-14", "-p", folder, "--quiet"]
-    checks: list[tuple[str, list[str | Path]]] = []
-    for path in files:
-        formatted = ["clang-format-14", "--dry-run", "-Werror", path]
-        checks.append(("clang-format", formatted))
-        if path in known:
-            checks.append(("clang-tidy", [*tidy, path]))
-    for path in scripts():
-        checks.append(("shellcheck", ["shellcheck", path]))
-    for path in sorted((SOURCE / "walship" / "share").rglob("*.1")):
-        checks.append(("mandoc", ["mandoc", "-T", "lint", "-W", "warning", path]))
+    checks = lint_checks(folder)
     clean = {name: True for name, _ in checks}
     with concurrent.futures.ThreadPoolExecutor(JOBS) as pool:
-        for (name, command), done in zip(
-            checks, pool.map(lambda check: call(check[1], tally), checks)
-        ):
+        results = pool.map(lambda check: call(check[1], tally), checks)
+        for (name, command), done in zip(checks, results):
             if done.status != 0:
                 say(done.output[-4000:])
                 where = Path(command[-1]).relative_to(SOURCE)
                 tally.add_failed(f"{name}: {where}")
                 clean[name] = False
     tally.add_passed(sum(clean.values()))
+
+
+def lint_checks(folder: Path) -> list[tuple[str, list[str]]]:
+    """The name of each check and its command, which ends with the file."""
+    checks = []
+    # Fuzz targets are no part of this build.
+    database = json.loads((folder / "compile_commands.json").read_text())
+    known = {Path(one["directory"], one["file"]).resolve() for one in database}
+    tidy = ["clang-tidy-14", "-p", str(folder), "--quiet"]
+    for path in c_files(".c", ".h"):
+        formatted = ["clang-format-14", "--dry-run", "-Werror", str(path)]
+        checks.append(("clang-format", formatted))
+        if path in known:
+            checks.append(("clang-tidy", [*tidy, str(path)]))
+    for path in scripts():
+        checks.append(("shellcheck", ["shellcheck", str(path)]))
+    for path in sorted((SOURCE / "walship" / "share").rglob("*.1")):
+        manual = ["mandoc", "-T", "lint", "-W", "warning", str(path)]
+        checks.append(("mandoc", manual))
+    return checks
 
 
 def scripts() -> list[Path]:

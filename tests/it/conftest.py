@@ -162,12 +162,13 @@ def new_cluster(
         **options: Any,
     ) -> Cluster:
         home = work_dir / f"pg{len(made)}"
-        cluster = Cluster(
-            version or pg_version, home, data=data, fsync=fsync, env=env
-        )
+        cluster = Cluster(version or pg_version, home, data=data, fsync=fsync, env=env)
         made.append(cluster)
         if create:
-            (cluster.createcluster if debian else cluster.initdb)(**options)
+            if debian:
+                cluster.createcluster(**options)
+            else:
+                cluster.initdb(**options)
             if start:
                 cluster.start()
         return cluster

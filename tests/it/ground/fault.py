@@ -14,7 +14,7 @@ import re
 import socket
 import struct
 import threading
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
@@ -441,7 +441,7 @@ async def _read_head(reader: asyncio.StreamReader) -> bytes:
         return b""
 
 
-async def _body(reader: asyncio.StreamReader, request: Request):
+async def _body(reader: asyncio.StreamReader, request: Request) -> AsyncIterator[bytes]:
     """The body as it comes, chunked framing included."""
     if "chunked" in request.headers.get("transfer-encoding", "").lower():
         while True:

@@ -257,10 +257,8 @@ class Daemon:
 
         def answers() -> bool:
             if not self.running():
-                raise AssertionError(
-                    f"{self._process.args} ended: "
-                    + self.log.read_text(encoding="utf-8", errors="replace")[-2000:]
-                )
+                said = self.log.read_text(encoding="utf-8", errors="replace")
+                raise AssertionError(f"{self.log.stem} ended: {said[-2000:]}")
             return port_answers(port)
 
         wait_for(answers, f"{self.log.stem} on port {port}", deadline_s=deadline_s)

@@ -250,9 +250,7 @@ class Cluster:
         )
 
     def wait_stopped(self, *, deadline_s: float = 60) -> None:
-        wait_for(
-            lambda: not self.running(), "the server ends", deadline_s=deadline_s
-        )
+        wait_for(lambda: not self.running(), "the server ends", deadline_s=deadline_s)
 
     def close(self) -> None:
         """The end of a test: no server is left, whatever state it is in."""
@@ -264,9 +262,7 @@ class Cluster:
     # --- talking to it ------------------------------------------------------
 
     def dsn(self, database: str = "postgres", user: str = SUPERUSER) -> str:
-        return (
-            f"host={self.sockets} port={self.port} user={user} dbname={database}"
-        )
+        return f"host={self.sockets} port={self.port} user={user} dbname={database}"
 
     def environment(self) -> dict[str, str]:
         """For programs that find a server as PostgreSQL's own clients do."""
@@ -298,7 +294,7 @@ class Cluster:
         """Runs one statement outside a transaction block; its rows, if any."""
         with self.connect(database) as connection, connection.cursor() as cursor:
             cursor.execute(statement, parameters)
-            return cursor.fetchall() if cursor.description else []
+            return list(cursor.fetchall()) if cursor.description else []
 
     def value(
         self, statement: str, *parameters: Any, database: str = "postgres"
@@ -320,9 +316,7 @@ class Cluster:
     def switch_wal(self) -> str:
         """Ends the current segment, and returns its name."""
         self.sql("select pg_logical_emit_message(true, 'ground', 'switch')")
-        return str(
-            self.value("select pg_walfile_name(pg_switch_wal())")
-        )
+        return str(self.value("select pg_walfile_name(pg_switch_wal())"))
 
     def current_segment(self) -> str:
         return str(self.value("select pg_walfile_name(pg_current_wal_lsn())"))

@@ -11,6 +11,7 @@ from pathlib import Path
 from .host import Result, run
 from .roots import PG_USER
 
+
 class Programs:
     """A copy of what the build made, where every user and chroot finds it.
 
@@ -51,7 +52,6 @@ class Programs:
             stdin=stdin,
             timeout_s=timeout_s,
         )
-
 
     def command(self, name: str, *args: str, **env: str | os.PathLike[str]) -> str:
         """For archive_command and restore_command: this program with env."""

@@ -15,6 +15,7 @@ import urllib.parse
 import xml.etree.ElementTree as ET
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 XMLNS = "{http://s3.amazonaws.com/doc/2006-03-01/}"
 
@@ -148,7 +149,9 @@ class S3Client:
         finally:
             connection.close()
 
-    def expect(self, method: str, path: str, *, status: int = 200, **rest) -> Response:
+    def expect(
+        self, method: str, path: str, *, status: int = 200, **rest: Any
+    ) -> Response:
         answer = self.request(method, path, **rest)
         if answer.status != status:
             raise AssertionError(

@@ -80,9 +80,7 @@ class Authority:
             ]
         ).check()
 
-    def _make_leaf(
-        self, name: str, ca: str, names: str, start: str, end: str
-    ) -> None:
+    def _make_leaf(self, name: str, ca: str, names: str, start: str, end: str) -> None:
         conf = self.home / f"{name}.cnf"
         conf.write_text(
             _CA_CONF.format(dir=self.home, ca=ca, names=names), encoding="ascii"
