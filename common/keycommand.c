@@ -8,6 +8,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -57,15 +58,16 @@ set_actions(posix_spawn_file_actions_t *actions, int output)
 static int
 spawn_shell(const char *command, int output, pid_t *pid)
 {
-	static const char shell[] = "/bin/sh";
-	char *const argv[] = {(char *) (uintptr_t) "sh", (char *) (uintptr_t) "-c",
-						  (char *) (uintptr_t) command, NULL};
+	char name[] = "sh";
+	char option[] = "-c";
+	char *copy = strdup(command);
+	char *const argv[] = {name, option, copy, NULL};
 	posix_spawn_file_actions_t actions;
 	posix_spawnattr_t attr;
-	int rc = posix_spawnattr_init(&attr);
+	int rc = copy != NULL ? posix_spawnattr_init(&attr) : ENOMEM;
 
 	if (rc != 0)
-		return rc;
+		goto out;
 	rc = posix_spawn_file_actions_init(&actions);
 	if (rc == 0)
 	{
@@ -73,10 +75,12 @@ spawn_shell(const char *command, int output, pid_t *pid)
 		if (rc == 0)
 			rc = set_actions(&actions, output);
 		if (rc == 0)
-			rc = posix_spawn(pid, shell, &actions, &attr, argv, environ);
+			rc = posix_spawn(pid, "/bin/sh", &actions, &attr, argv, environ);
 		(void) posix_spawn_file_actions_destroy(&actions);
 	}
 	(void) posix_spawnattr_destroy(&attr);
+out:
+	free(copy);
 	return rc;
 }
 

@@ -87,7 +87,7 @@ secret_file_read(const char *path, size_t max, struct secret_file *out,
 		status = secret_alloc(room, &memory, err);
 	}
 
-	if (status == ST_OK)
+	if (memory != NULL)
 	{
 		file.text = memory;
 		status = read_all(fd, path, file.text, room, &file.len, err);

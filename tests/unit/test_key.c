@@ -260,13 +260,16 @@ test_file_of_another_owner(void **state)
 static enum status
 run(const char *command, int64_t timeout_ms, struct err *err)
 {
-	struct config cfg = {.key_command = (char *) (uintptr_t) command};
+	char copy[160];
+	struct config cfg = {.key_command = copy};
 	struct deadline d = deadline_in(timeout_ms, NULL);
 	struct keyring *ring = NULL;
 	enum status status;
 	char *text;
 	size_t len;
 
+	assert_true(strlen(command) < sizeof copy);
+	memcpy(copy, command, strlen(command) + 1);
 	if (timeout_ms < 0)
 	{
 		status = keyring_load(&cfg, &ring, err);
@@ -351,9 +354,10 @@ static void
 test_command_deadline(void **state)
 {
 	char command[160];
+	char line[256] = "";
 	struct err err;
 	FILE *f;
-	long pid = 0;
+	long pid;
 
 	(void) state;
 	/* What it started in its group goes with it. */
@@ -362,19 +366,20 @@ test_command_deadline(void **state)
 	assert_int_equal(run(command, 300, &err), ST_DEADLINE);
 	f = fopen(file, "r");
 	assert_non_null(f);
-	assert_int_equal(fscanf(f, "%ld", &pid), 1);
+	assert_non_null(fgets(line, sizeof line, f));
+	pid = strtol(line, NULL, 10);
 	assert_int_equal(fclose(f), 0);
 	assert_true(pid > 1);
 	for (int i = 0; i < 1000 && kill((pid_t) pid, 0) == 0; i++)
 	{
 		char path[64];
-		char line[256] = "";
 
 		/* Nobody may have reaped it yet. */
 		(void) snprintf(path, sizeof path, "/proc/%ld/stat", pid);
 		f = fopen(path, "r");
 		if (f == NULL)
 			break;
+		line[0] = '\0';
 		(void) !fgets(line, sizeof line, f);
 		(void) fclose(f);
 		if (strstr(line, ") Z ") != NULL)
