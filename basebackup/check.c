@@ -102,7 +102,7 @@ check_tell(struct check *check, enum check_verdict verdict, const char *name,
 	for (char *p = line; *p != '\0'; p++)
 		if (*p == '\n')
 			*p = ' ';
-	(void) printf("%-8s %-18s %s%s%s\n", text[verdict], name, line,
+	(void) printf("%-8s %-24s %s%s%s\n", text[verdict], name, line,
 				  advice != NULL ? ". " : "", advice != NULL ? advice : "");
 	(void) fflush(stdout);
 }
