@@ -141,12 +141,9 @@ enum status
 manifest_add_tablespace(struct manifest_writer *w, uint32_t oid,
 						const char *location, struct err *err)
 {
-	if (!utf8_valid(location, strlen(location)))
-		return err_set(err, ST_CONFIG,
-					   "the location of tablespace %u is not UTF-8", oid);
 	begin(w, "tablespace");
 	json_int(w->json, "oid", oid);
-	json_text(w->json, "location", location);
+	json_path(w->json, "location", location);
 	return end(w, PART_TABLESPACES, err);
 }
 
