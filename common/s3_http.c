@@ -5,11 +5,14 @@
 
 #include <curl/curl.h>
 #include <limits.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <openssl/crypto.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "walship_build.h"
 
@@ -234,6 +237,22 @@ on_progress(void *arg, curl_off_t down_total, curl_off_t down,
 	return 0;
 }
 
+/*
+ * Keeps the kernel from taking megabytes at once: on a slow line the end of an
+ * upload would look like a stall while its buffer drains.
+ */
+static int
+on_socket(void *arg, curl_socket_t fd, curlsocktype purpose)
+{
+	int unsent_max = (int) CURL_BUFFER_SIZE;
+
+	(void) arg;
+	(void) purpose;
+	(void) setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent_max,
+					  sizeof unsent_max);
+	return CURL_SOCKOPT_OK;
+}
+
 /* --- setting up --------------------------------------------------------- */
 
 /*
@@ -308,6 +327,7 @@ set_connection(const struct transfer *t)
 	SET(CURLOPT_FOLLOWLOCATION, 0L);
 	SET(CURLOPT_NETRC, (long) CURL_NETRC_IGNORED);
 	SET(CURLOPT_TCP_KEEPALIVE, 1L);
+	SET(CURLOPT_SOCKOPTFUNCTION, on_socket);
 	SET(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
 	SET(CURLOPT_USERAGENT, "walship/" WALSHIP_VERSION);
 	SET(CURLOPT_CONNECTTIMEOUT_MS, clamp_ms(connect_ms));

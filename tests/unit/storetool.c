@@ -17,7 +17,8 @@
 #define INPUT_MAX ((size_t) 256 * 1024 * 1024)
 
 static const char usage[] =
-	"usage: storetool [--timeout MS] [--stats] COMMAND\n"
+	"usage: storetool [--timeout MS] [--once] [--stats] COMMAND\n"
+	"  --once: one attempt by the backend, without retries\n"
 	"  put KEY                   from standard input\n"
 	"  get KEY [OFFSET LENGTH]   to standard output\n"
 	"  head KEY                  size, time, class, archived\n"
@@ -26,6 +27,8 @@ static const char usage[] =
 	"  rm KEY...                 \"-\": keys from standard input\n"
 	"  fill PREFIX FIRST LAST    puts PREFIX<number, 8 digits>\n"
 	"  features\n";
+
+static bool once;
 
 static void
 report(const struct err *err)
@@ -57,7 +60,9 @@ do_put(struct store *store, char **args, int nargs, struct err *err)
 	enum status status = read_input(&data, &len, err);
 
 	(void) nargs;
-	if (status == ST_OK)
+	if (status == ST_OK && once)
+		status = store->ops->put(store, args[0], data, len, err);
+	else if (status == ST_OK)
 		status = store_put(store, args[0], data, len, err);
 	free(data);
 	return status;
@@ -81,6 +86,9 @@ do_get(struct store *store, char **args, int nargs, struct err *err)
 	if (nargs == 3 && (!parse_uint64(args[1], UINT64_MAX, &offset) ||
 					   !parse_uint64(args[2], UINT64_MAX, &length)))
 		return err_set(err, ST_CONFIG, "bad range");
+	if (once)
+		return store->ops->get(store, args[0], offset, length, write_bytes,
+							   NULL, err);
 	return store_get(store, args[0], offset, length, write_bytes, NULL, err);
 }
 
@@ -88,7 +96,8 @@ static enum status
 do_head(struct store *store, char **args, int nargs, struct err *err)
 {
 	struct store_stat stat;
-	enum status status = store_head(store, args[0], &stat, err);
+	enum status status = once ? store->ops->head(store, args[0], &stat, err)
+							  : store_head(store, args[0], &stat, err);
 
 	(void) nargs;
 	if (status == ST_OK)
@@ -114,17 +123,27 @@ print_entry(void *arg, const struct store_entry *entry, struct err *err)
 }
 
 static enum status
+list_keys(struct store *store, char **args, int nargs, bool shallow,
+		  struct err *err)
+{
+	const char *after = nargs == 2 ? args[1] : NULL;
+
+	if (once)
+		return store->ops->list(store, args[0], after, shallow, print_entry,
+								NULL, err);
+	return store_list(store, args[0], after, shallow, print_entry, NULL, err);
+}
+
+static enum status
 do_list(struct store *store, char **args, int nargs, struct err *err)
 {
-	return store_list(store, args[0], nargs == 2 ? args[1] : NULL, false,
-					  print_entry, NULL, err);
+	return list_keys(store, args, nargs, false, err);
 }
 
 static enum status
 do_dirs(struct store *store, char **args, int nargs, struct err *err)
 {
-	return store_list(store, args[0], nargs == 2 ? args[1] : NULL, true,
-					  print_entry, NULL, err);
+	return list_keys(store, args, nargs, true, err);
 }
 
 static void
@@ -132,6 +151,16 @@ print_removed(void *arg, const char *key, const struct err *outcome)
 {
 	(void) arg;
 	(void) printf("%s %s\n", key, status_name(outcome->status));
+}
+
+static enum status
+remove_keys(struct store *store, char **keys, size_t nkeys, struct err *err)
+{
+	if (once)
+		return store->ops->remove(store, (const char *const *) keys, nkeys,
+								  print_removed, NULL, err);
+	return store_remove(store, (const char *const *) keys, nkeys,
+						print_removed, NULL, err);
 }
 
 static enum status
@@ -151,8 +180,7 @@ remove_input(struct store *store, struct err *err)
 	for (char *key = strtok_r(data, "\n", &rest); keys != NULL && key != NULL;
 		 key = strtok_r(NULL, "\n", &rest))
 		keys[nkeys++] = key;
-	status = store_remove(store, (const char *const *) keys, nkeys,
-						  print_removed, NULL, err);
+	status = remove_keys(store, keys, nkeys, err);
 	free((void *) keys);
 	free(data);
 	return status;
@@ -163,8 +191,7 @@ do_rm(struct store *store, char **args, int nargs, struct err *err)
 {
 	if (nargs == 1 && strcmp(args[0], "-") == 0)
 		return remove_input(store, err);
-	return store_remove(store, (const char *const *) args, (size_t) nargs,
-						print_removed, NULL, err);
+	return remove_keys(store, args, (size_t) nargs, err);
 }
 
 static enum status
@@ -263,6 +290,8 @@ main(int argc, char **argv)
 	{
 		if (strcmp(argv[at], "--stats") == 0)
 			stats = true;
+		else if (strcmp(argv[at], "--once") == 0)
+			once = true;
 		else if (strcmp(argv[at], "--timeout") != 0 || at + 1 == argc ||
 				 !parse_uint64(argv[++at], INT32_MAX, &timeout_ms))
 			break;

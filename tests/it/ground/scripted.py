@@ -1,0 +1,108 @@
+"""An HTTP server that says exactly what a test wrote down, byte for byte."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Asked:
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True)
+class Say:
+    """An answer: raw bytes, and whether the connection ends behind them."""
+
+    raw: bytes
+    close: bool = False
+
+
+def answer(
+    code: int = 200,
+    body: bytes = b"",
+    *headers: str,
+    length: int | None = -1,
+    close: bool = False,
+) -> Say:
+    """An ordinary answer; length None leaves Content-Length out."""
+    lines = [f"HTTP/1.1 {code} Scripted", *headers]
+    if length is not None:
+        lines.append(f"Content-Length: {len(body) if length < 0 else length}")
+    return Say("\r\n".join([*lines, "", ""]).encode("latin-1") + body, close)
+
+
+class Scripted:
+    """Answers requests in turn with the given answers, the last one for ever."""
+
+    def __init__(self, answers: Sequence[Say]) -> None:
+        self._answers = list(answers)
+        self._asked: list[Asked] = []
+        self._lock = threading.Lock()
+        self._open: set[socket.socket] = set()
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    @property
+    def endpoint(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def asked(self) -> list[Asked]:
+        with self._lock:
+            return list(self._asked)
+
+    def stop(self) -> None:
+        """Ends every connection, too."""
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        with self._lock:
+            for connection in self._open:
+                with contextlib.suppress(OSError):
+                    connection.shutdown(socket.SHUT_RDWR)
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = self._listener.accept()
+                with self._lock:
+                    self._open.add(connection)
+                threading.Thread(
+                    target=self._serve, args=(connection,), daemon=True
+                ).start()
+
+    def _serve(self, connection: socket.socket) -> None:
+        with connection, contextlib.suppress(OSError):
+            stream = connection.makefile("rb")
+            while (asked := self._read(stream)) is not None:
+                with self._lock:
+                    number = min(len(self._asked), len(self._answers) - 1)
+                    self._asked.append(asked)
+                say = self._answers[number]
+                connection.sendall(say.raw)
+                if say.close:
+                    connection.shutdown(socket.SHUT_RDWR)
+                    break
+        with self._lock:
+            self._open.discard(connection)
+
+    @staticmethod
+    def _read(stream) -> Asked | None:
+        first = stream.readline().decode("latin-1").split(" ")
+        if len(first) < 2:
+            return None
+        headers: dict[str, str] = {}
+        while line := stream.readline().decode("latin-1").strip():
+            name, _, value = line.partition(":")
+            headers[name.strip().lower()] = value.strip()
+        body = stream.read(int(headers.get("content-length", "0")))
+        return Asked(first[0], first[1], headers, body)
