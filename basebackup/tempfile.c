@@ -94,3 +94,28 @@ tempfile_length(FILE *file, uint64_t *len, struct err *err)
 	*len = (uint64_t) st.st_size;
 	return ST_OK;
 }
+
+enum status
+tempfile_read_at(FILE *file, uint64_t at, void *data, size_t len,
+				 struct err *err)
+{
+	char *out = data;
+
+	while (len > 0)
+	{
+		ssize_t n = pread(fileno(file), out, len, (off_t) at);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return err_set_errno(err, ST_IO, errno,
+								 "could not read a temporary file");
+		if (n == 0)
+			return err_set(err, ST_IO,
+						   "temporary file is shorter than written");
+		out += n;
+		at += (uint64_t) n;
+		len -= (size_t) n;
+	}
+	return ST_OK;
+}

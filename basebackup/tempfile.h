@@ -24,6 +24,13 @@ tempfile_read(FILE *file, void *data, size_t len, struct err *err) ERR_CHECK;
 /* Back to the start, to read what was written. */
 extern enum status tempfile_rewind(FILE *file, struct err *err) ERR_CHECK;
 
+/*
+ * Reads exactly len bytes from offset at on, which were written and flushed
+ * (tempfile_rewind).  Any thread may, while nobody writes.
+ */
+extern enum status tempfile_read_at(FILE *file, uint64_t at, void *data,
+									size_t len, struct err *err) ERR_CHECK;
+
 /* How much has been written. */
 extern enum status
 tempfile_length(FILE *file, uint64_t *len, struct err *err) ERR_CHECK;

@@ -20,6 +20,8 @@ static const struct
 	{"backup", cmd_backup, "make a base backup"},
 	{"check", cmd_check, "look whether all is set up well"},
 	{"keygen", cmd_keygen, "make a repository key"},
+	{"list", cmd_list, "show the backups"},
+	{"restore", cmd_restore, "put a backup into a directory, to recover"},
 };
 
 static int

@@ -1,0 +1,289 @@
+/*
+ * catalog.c - which backups a repository holds of a cluster
+ */
+#include "basebackup/catalog.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Room for the header and a summary with a label of usual length. */
+#define FIRST_READ ((uint64_t) 16 << 10)
+
+static enum status
+nomem(struct err *err)
+{
+	return err_set(err, ST_NOMEM, "out of memory");
+}
+
+/* "<sysid>/backup/<tail>" */
+static void
+backup_prefix(char *out, const struct repo *repo, const char *tail)
+{
+	snprintf(out, STORE_KEY_MAX, "%llu/backup/%s",
+			 (unsigned long long) repo->system_identifier, tail);
+}
+
+struct lister
+{
+	struct catalog *catalog;
+	size_t size;       /* backups there is room for */
+	size_t prefix_len; /* of the listing */
+};
+
+static enum status
+add_backup(void *arg, const struct store_entry *entry, struct err *err)
+{
+	struct lister *l = arg;
+	const char *name = entry->key + l->prefix_len;
+	char id[BACKUP_ID_MAX];
+
+	/* What is no backup's id was not put by us; nothing depends on it. */
+	if (!entry->is_prefix || strlen(name) != BACKUP_ID_MAX)
+		return ST_OK;
+	snprintf(id, sizeof(id), "%.*s", BACKUP_ID_MAX - 1, name);
+	if (!backup_id_parse(id, NULL))
+		return ST_OK;
+	if (l->catalog->nbackups == l->size)
+	{
+		size_t size = l->size == 0 ? 16 : l->size * 2;
+		struct catalog_backup *grown =
+			reallocarray(l->catalog->backups, size, sizeof(*grown));
+
+		if (grown == NULL)
+			return nomem(err);
+		l->catalog->backups = grown;
+		l->size = size;
+	}
+	l->catalog->backups[l->catalog->nbackups] =
+		(struct catalog_backup){.state = BACKUP_UNFINISHED};
+	snprintf(l->catalog->backups[l->catalog->nbackups].id, sizeof(id), "%s",
+			 id);
+	l->catalog->nbackups++;
+	return ST_OK;
+}
+
+/* What lies under one backup's prefix. */
+struct parts
+{
+	size_t prefix_len;
+	struct catalog_backup *backup;
+	bool start, manifest, expired;
+};
+
+static enum status
+add_part(void *arg, const struct store_entry *entry, struct err *err)
+{
+	struct parts *parts = arg;
+	const char *name = entry->key + parts->prefix_len;
+
+	(void) err;
+	if (strcmp(name, "start") == 0)
+	{
+		parts->start = true;
+		parts->backup->started = entry->stat.modified;
+	}
+	else if (strcmp(name, "manifest") == 0)
+	{
+		parts->manifest = true;
+		parts->backup->manifest_size = entry->stat.size_bytes;
+	}
+	else if (strcmp(name, "keep") == 0)
+		parts->backup->keep = true;
+	else if (strcmp(name, "expired") == 0)
+		parts->expired = true;
+	return ST_OK;
+}
+
+struct buffer
+{
+	uint8_t *data;
+	size_t size, used;
+};
+
+static enum status
+fill(void *arg, const void *data, size_t len, struct err *err)
+{
+	struct buffer *b = arg;
+
+	if (len > b->size - b->used)
+		return err_set(err, ST_CORRUPT, "the store sent more than asked for");
+	memcpy(b->data + b->used, data, len);
+	b->used += len;
+	return ST_OK;
+}
+
+/* Has the first want bytes of the object in b; fewer if it is shorter. */
+static enum status
+read_start(struct repo *repo, const char *key, uint64_t object_size,
+		   size_t want, struct buffer *b, struct err *err)
+{
+	uint8_t *grown;
+
+	if (want > object_size)
+		want = (size_t) object_size;
+	if (want <= b->used)
+		return ST_OK;
+	grown = realloc(b->data, want);
+	if (grown == NULL)
+		return nomem(err);
+	b->data = grown;
+	b->size = want;
+	return store_get(repo->store, key, b->used, want - b->used, fill, b, err);
+}
+
+/* Opens frame 0 of a manifest whose start is in b. */
+static enum status
+open_summary(const struct object *obj, const uint8_t *frame, size_t frame_len,
+			 struct backup_summary *out, struct err *err)
+{
+	struct object_codec *codec = NULL;
+	uint8_t *plain = malloc(obj->frame_size);
+	size_t plain_len;
+	enum status st;
+
+	if (plain == NULL)
+		return nomem(err);
+	st = object_codec_new(&codec, err);
+	if (st == ST_OK)
+		st = object_open_frame(obj, codec, 0, false, frame, frame_len, plain,
+							   &plain_len, err);
+	if (st == ST_OK)
+		st = manifest_summary_parse(plain, plain_len, out, err);
+	object_codec_free(codec);
+	free(plain);
+	return st;
+}
+
+static enum status
+read_summary(struct repo *repo, struct catalog_backup *backup, struct err *err)
+{
+	char name[OBJECT_NAME_MAX + 1], key[STORE_KEY_MAX];
+	struct object_id id = {OBJECT_MANIFEST, repo->system_identifier, name};
+	struct object obj;
+	struct buffer b = {0};
+	size_t frame_len = 0;
+	bool parsed = false;
+	enum status st;
+
+	repo_backup_name(name, backup->id, "manifest");
+	repo_key(key, repo->system_identifier, name);
+	st = read_start(repo, key, backup->manifest_size, FIRST_READ, &b, err);
+	if (st == ST_OK)
+		st = object_parse(&obj, &id, b.data, b.used, repo->ring, err);
+	if (st == ST_OK)
+	{
+		parsed = true;
+		st = object_frame_length(&obj, b.data + obj.header_len,
+								 b.used - obj.header_len, &frame_len, err);
+	}
+	if (st == ST_OK)
+		st = read_start(repo, key, backup->manifest_size,
+						obj.header_len + frame_len, &b, err);
+	if (st == ST_OK && (frame_len == 0 || b.used < obj.header_len + frame_len))
+		st = err_set(err, ST_CORRUPT, "\"%s\" is too short", name);
+	if (st == ST_OK)
+		st = open_summary(&obj, b.data + obj.header_len, frame_len,
+						  &backup->summary, err);
+	if (st == ST_OK &&
+		(strcmp(backup->summary.id, backup->id) != 0 ||
+		 backup->summary.system_identifier != repo->system_identifier))
+		st = err_set(err, ST_CORRUPT, "\"%s\" is of another backup", name);
+	if (parsed)
+		object_wipe(&obj);
+	free(b.data);
+	return st;
+}
+
+/* Learns a backup's state; *drop tells that it does not count. */
+static enum status
+examine(struct repo *repo, struct catalog_backup *backup, bool *drop,
+		struct err *err)
+{
+	char prefix[STORE_KEY_MAX], tail[BACKUP_ID_MAX + 1];
+	struct parts parts = {.backup = backup};
+	enum status st;
+
+	snprintf(tail, sizeof(tail), "%s/", backup->id);
+	backup_prefix(prefix, repo, tail);
+	parts.prefix_len = strlen(prefix);
+	st = store_list(repo->store, prefix, NULL, true, add_part, &parts, err);
+	if (st != ST_OK)
+		return st;
+	*drop = parts.expired || (!parts.manifest && !parts.start);
+	if (*drop || !parts.manifest)
+		return ST_OK;
+	st = read_summary(repo, backup, err);
+	if (st == ST_OK)
+		backup->state = BACKUP_COMPLETE;
+	else if (st == ST_CORRUPT || st == ST_AUTH || st == ST_CONFIG)
+	{
+		backup->state = BACKUP_UNREADABLE;
+		backup->why = malloc(sizeof(*backup->why));
+		if (backup->why == NULL)
+			return nomem(err);
+		*backup->why = *err;
+		return ST_OK;
+	}
+	else if (st == ST_MISSING)
+	{
+		/* Expired and deleted between the two requests. */
+		*drop = true;
+		return ST_OK;
+	}
+	return st;
+}
+
+enum status
+catalog_load(struct repo *repo, struct catalog *out, struct err *err)
+{
+	struct catalog catalog = {0};
+	struct lister l = {.catalog = &catalog};
+	char prefix[STORE_KEY_MAX];
+	size_t kept = 0;
+	enum status st;
+
+	backup_prefix(prefix, repo, "");
+	l.prefix_len = strlen(prefix);
+	st = store_list(repo->store, prefix, NULL, true, add_backup, &l, err);
+	for (size_t i = 0; st == ST_OK && i < catalog.nbackups; i++)
+	{
+		bool drop = false;
+
+		st = examine(repo, &catalog.backups[i], &drop, err);
+		if (st == ST_OK && !drop)
+		{
+			struct catalog_backup backup = catalog.backups[i];
+
+			catalog.backups[i].why = NULL;
+			catalog.backups[kept++] = backup;
+		}
+	}
+	if (st != ST_OK)
+	{
+		catalog_free(&catalog);
+		return err_context(err, "could not read the list of backups");
+	}
+	catalog.nbackups = kept;
+	*out = catalog;
+	return ST_OK;
+}
+
+void
+catalog_free(struct catalog *catalog)
+{
+	for (size_t i = 0; i < catalog->nbackups; i++)
+		free(catalog->backups[i].why);
+	free(catalog->backups);
+	catalog->backups = NULL;
+	catalog->nbackups = 0;
+}
+
+const struct catalog_backup *
+catalog_find(const struct catalog *catalog, const char *id)
+{
+	for (size_t i = 0; i < catalog->nbackups; i++)
+		if (strcmp(catalog->backups[i].id, id) == 0)
+			return &catalog->backups[i];
+	return NULL;
+}

@@ -1,0 +1,383 @@
+/*
+ * cmd_restore.c - walship restore
+ */
+#include "basebackup/command.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "basebackup/recovery_conf.h"
+#include "basebackup/report.h"
+#include "basebackup/restore_options.h"
+#include "basebackup/timestamp.h"
+#include "common/log.h"
+#include "common/session.h"
+#include "walship_build.h"
+
+extern char **environ;
+
+/* The words of restore_command. */
+struct command
+{
+	char program[PATH_MAX];
+	char config[PATH_MAX + 16];
+	char cluster[48];
+	char *settings[CLI_OVERRIDES_MAX];
+	size_t nsettings;
+	const char *words[CLI_OVERRIDES_MAX + 8];
+};
+
+/* As root the files would be nobody's that a server runs as. */
+static int
+refuse_root(int argc, char **argv)
+{
+	const char **words = calloc((size_t) argc + 6, sizeof(*words));
+	char *line = NULL;
+	struct err err, ignored;
+	size_t n = 0;
+
+	err_set(&err, ST_CONFIG, "a restore cannot be run as root");
+	if (words != NULL)
+	{
+		words[n++] = "runuser";
+		words[n++] = "-u";
+		words[n++] = "postgres";
+		words[n++] = "--";
+		words[n++] = program_invocation_name;
+		for (int i = 0; i < argc; i++)
+			words[n++] = argv[i];
+		if (shell_quote(words, &line, &ignored) == ST_OK &&
+			strlen(line) < ERR_HINT_MAX - 16)
+			err_hint(&err, "Use: %s", line);
+		else
+			err_hint(&err, "Run it as the user that owns the server.");
+	}
+	free(line);
+	free(words);
+	return cli_fail(&err);
+}
+
+/* wal-fetch lies beside this program, or where both were installed. */
+static enum status
+find_wal_fetch(char *out, struct err *err)
+{
+	char self[PATH_MAX];
+	ssize_t len = readlink("/proc/self/exe", self, sizeof(self) - 1);
+	char *slash;
+
+	if (len > 0)
+	{
+		self[len] = '\0';
+		slash = strrchr(self, '/');
+		if (slash != NULL)
+			*slash = '\0';
+		if ((size_t) snprintf(out, PATH_MAX, "%s/wal-fetch", self) <
+				PATH_MAX &&
+			access(out, X_OK) == 0)
+			return ST_OK;
+	}
+	snprintf(out, PATH_MAX, "%s/wal-fetch", WALSHIP_BINDIR);
+	if (access(out, X_OK) == 0)
+		return ST_OK;
+	return err_set_errno(err, ST_CONFIG, errno, "cannot find \"%s\"", out);
+}
+
+/*
+ * What the server must run to get WAL back from where this backup is: the
+ * same configuration, given by the same means.
+ */
+static enum status
+build_command(struct command *c, const struct restore_options *o,
+			  const struct session *session, struct err *err)
+{
+	const char *path = session->cfg->path;
+	char resolved[PATH_MAX];
+	size_t n = 0;
+	enum status st = find_wal_fetch(c->program, err);
+
+	if (st != ST_OK)
+		return st;
+	c->words[n++] = c->program;
+	if (path != NULL && strcmp(path, CONFIG_DEFAULT_PATH) != 0)
+	{
+		if (realpath(path, resolved) == NULL)
+			return err_set_errno(err, ST_IO, errno, "could not find \"%s\"",
+								 path);
+		snprintf(c->config, sizeof(c->config), "--config=%s", resolved);
+		c->words[n++] = c->config;
+	}
+	for (size_t i = 0; i < o->common.noverrides; i++)
+	{
+		char *word;
+
+		if (strncmp(o->common.overrides[i], "log_", 4) == 0)
+			continue;
+		if (asprintf(&word, "--set=%s", o->common.overrides[i]) < 0)
+			return err_set(err, ST_NOMEM, "out of memory");
+		c->settings[c->nsettings++] = word;
+		c->words[n++] = word;
+	}
+	c->words[n++] = o->request.standby ? "--mode=standby" : "--mode=recovery";
+	snprintf(c->cluster, sizeof(c->cluster), "--cluster=%" PRIu64,
+			 session->repo.system_identifier);
+	c->words[n++] = c->cluster;
+	c->words[n] = NULL;
+	return ST_OK;
+}
+
+static void
+free_command(struct command *c)
+{
+	while (c->nsettings > 0)
+		free(c->settings[--c->nsettings]);
+}
+
+static void
+tell_plan(const struct restore_request *r, const struct restore_choice *choice,
+		  const struct plan *plan)
+{
+	const struct backup_summary *s = &plan->summary;
+	char time[21], size[16], fetch[16], target[TIMESTAMP_TEXT_MAX];
+
+	if (r->target.kind == TARGET_TIME)
+		log_info("the target is %s",
+				 timestamp_format(r->target.time_us, target));
+	if (r->backup_id == NULL &&
+		(r->target.kind == TARGET_XID || r->target.kind == TARGET_NAME))
+		log_info("taking the newest backup, since only recovery can tell "
+				 "where the target is; should that lie before the backup's "
+				 "end, name an older one");
+	log_info("restoring backup %s, which ended at %s, along timeline "
+			 "%" PRIu32 " to \"%s\": %" PRIu64 " files, %s, of which %s are "
+			 "to be fetched",
+			 s->id, time_format(s->stop_time, time), choice->timeline,
+			 r->target_dir, s->files, size_format(s->bytes, size),
+			 size_format(plan->fetch_bytes, fetch));
+}
+
+/* The record in the repository; a credential that only reads has none. */
+static void
+put_report(struct repo *repo, const char *backup_id, int64_t start,
+		   const struct err *failed)
+{
+	const struct report report = {.kind = "restore",
+								  .start_time = start,
+								  .end_time = (int64_t) time(NULL),
+								  .backup_id = backup_id,
+								  .failed = failed};
+	struct err err;
+
+	if (report_put(repo, &report, &err) != ST_OK)
+		log_debug("could not store the report: %s", err.message);
+}
+
+static void
+tell_target(const struct restore_request *r,
+			const struct restore_choice *choice)
+{
+	const char *action = r->target.action;
+
+	if (r->standby)
+		(void) puts(
+			"It is a standby: it follows the archive's newest timeline "
+			"until it is promoted.\nTo stream from a primary, set "
+			"primary_conninfo.");
+	else if (r->target.kind == TARGET_END)
+		(void) printf("It recovers to the end of timeline %" PRIu32
+					  " in the archive, and begins a new one.\n",
+					  choice->timeline);
+	else if (action == NULL || strcmp(action, "pause") == 0)
+		(void) printf("It recovers along timeline %" PRIu32
+					  " to the target and pauses there, read-only.\n"
+					  "Look at it; \"select pg_wal_replay_resume()\" then "
+					  "makes it a primary.\n",
+					  choice->timeline);
+	else
+		(void) printf("It recovers along timeline %" PRIu32
+					  " to the target; then: %s.\n",
+					  choice->timeline, action);
+}
+
+static void
+tell_archiving(const struct restore_request *r, const struct plan *plan)
+{
+	const char *mode = plan->settings.archive_mode;
+
+	if (r->keep_archiving)
+		(void) puts("It archives as the original did, once it is a primary.");
+	else if (r->standby && mode != NULL && strcmp(mode, "always") == 0)
+		(void) puts("It archives all the time, as archive_mode was always.");
+	else
+		(void) puts("It does not archive, so that it cannot disturb the "
+					"original's archive.  If it takes\nthe original's place: "
+					"ALTER SYSTEM RESET archive_mode, and restart it.");
+}
+
+/* Settings that the server's restore_command would not have. */
+static void
+tell_environment(void)
+{
+	for (char **e = environ; *e != NULL; e++)
+		if ((strncmp(*e, "WALSHIP_", 8) == 0 &&
+			 strncmp(*e, "WALSHIP_CONFIG=", 15) != 0) ||
+			strncmp(*e, "AWS_ACCESS_KEY_ID=", 18) == 0)
+		{
+			(void) puts("Settings were taken from the environment: the server "
+						"needs the same variables.");
+			return;
+		}
+}
+
+/* "-c name=path" of a configuration file that was stored, for pg_ctl -o. */
+static void
+add_config_option(FILE *out, const struct restore_request *r, const char *name,
+				  const char *path)
+{
+	char *word = NULL, *quoted = NULL, *full = NULL;
+	struct err err;
+
+	if (path == NULL || asprintf(&full, "%s%s", r->config_dir, path) < 0)
+		return;
+	if (access(full, R_OK) == 0 && asprintf(&word, "%s=%s", name, full) > 0 &&
+		shell_quote((const char *const[]){"-c", word, NULL}, &quoted, &err) ==
+			ST_OK)
+		(void) fprintf(out, " %s", quoted);
+	free(full);
+	free(word);
+	free(quoted);
+}
+
+static void
+tell_next(const struct restore_request *r, const struct plan *plan)
+{
+	const struct plan_settings *s = &plan->settings;
+	char pg_ctl[64], *options = NULL, *line = NULL;
+	const char *words[8] = {pg_ctl, "-D", r->target_dir};
+	size_t n = 3, len;
+	struct err err;
+	FILE *out = open_memstream(&options, &len);
+
+	snprintf(pg_ctl, sizeof(pg_ctl), "/usr/lib/postgresql/%d/bin/pg_ctl",
+			 plan->summary.server_version / 10000);
+	if (access(pg_ctl, X_OK) != 0)
+		snprintf(pg_ctl, sizeof(pg_ctl), "pg_ctl");
+	if (out == NULL)
+		return;
+	if (plan->nconfigs > 0)
+	{
+		(void) printf("The server's configuration from outside its data "
+					  "directory is in \"%s\".\n",
+					  r->config_dir);
+		add_config_option(out, r, "config_file", s->config_file);
+		add_config_option(out, r, "hba_file", s->hba_file);
+		add_config_option(out, r, "ident_file", s->ident_file);
+		/* That configuration names the original's data directory. */
+		(void) fprintf(out, " -c data_directory=");
+		(void) fputs(r->target_dir, out);
+	}
+	(void) fclose(out);
+	if (options != NULL && *options != '\0')
+	{
+		words[n++] = "-o";
+		words[n++] = options + 1;
+	}
+	words[n++] = "start";
+	words[n] = NULL;
+	if (shell_quote(words, &line, &err) == ST_OK)
+		(void) printf("Next:\n  %s\n", line);
+	free(line);
+	free(options);
+}
+
+static void
+tell_result(const struct restore_request *r,
+			const struct restore_choice *choice, const struct plan *plan)
+{
+	char size[16];
+
+	(void) printf("Backup %s is restored to \"%s\": %" PRIu64 " files, %s.\n",
+				  plan->summary.id, r->target_dir, plan->summary.files,
+				  size_format(plan->summary.bytes, size));
+	for (size_t i = 0; i < plan->ntablespaces; i++)
+		(void) printf("Tablespace %" PRIu32 " is at \"%s\".\n",
+					  plan->tablespaces[i].oid,
+					  restore_location(r, &plan->tablespaces[i]));
+	tell_target(r, choice);
+	tell_archiving(r, plan);
+	tell_environment();
+	tell_next(r, plan);
+	(void) fflush(stdout);
+}
+
+static enum status
+carry_out(struct repo *repo, const struct restore_request *r, struct err *err)
+{
+	struct restore_choice choice;
+	struct plan *plan = NULL;
+	int64_t start = (int64_t) time(NULL);
+	enum status st;
+
+	if ((st = repo_resolve_cluster(repo, err)) != ST_OK ||
+		(st = restore_choose(repo, r, &choice, err)) != ST_OK ||
+		(st = plan_load(repo, choice.backup.id, &plan, err)) != ST_OK)
+		return st;
+	st = restore_check(repo, r, plan, err);
+	if (st == ST_OK)
+	{
+		tell_plan(r, &choice, plan);
+		st = restore_files(repo, r, &choice, plan, err);
+		put_report(repo, choice.backup.id, start, st == ST_OK ? NULL : err);
+		if (st == ST_OK)
+			tell_result(r, &choice, plan);
+		else
+			err_detail(err,
+					   "What is in \"%s\" is incomplete, and no server starts "
+					   "from it.  Empty it before another attempt.",
+					   r->target_dir);
+	}
+	plan_free(plan);
+	return st;
+}
+
+int
+cmd_restore(int argc, char **argv)
+{
+	struct restore_options *o = malloc(sizeof(*o));
+	struct command command = {.nsettings = 0};
+	struct session session;
+	struct err err;
+	int code;
+
+	if (o == NULL)
+	{
+		err_set(&err, ST_NOMEM, "out of memory");
+		return cli_fail(&err);
+	}
+	code = restore_options_read(o, argc, argv);
+	if (code < 0 && geteuid() == 0)
+		code = refuse_root(argc, argv);
+	if (code < 0 && session_open(&session, &o->common, &err) != ST_OK)
+		code = cli_fail(&err);
+	if (code < 0)
+	{
+		o->request.cancel = cli_cancel();
+		o->request.terminal = session.cfg->log_format == LOG_FORMAT_TEXT;
+		o->request.command = command.words;
+		code = 0;
+		if (repo_resolve_cluster(&session.repo, &err) != ST_OK ||
+			build_command(&command, o, &session, &err) != ST_OK ||
+			carry_out(&session.repo, &o->request, &err) != ST_OK)
+			code = cli_fail(&err);
+		session_close(&session);
+	}
+	free_command(&command);
+	restore_options_free(o);
+	free(o);
+	return code;
+}

@@ -1,0 +1,221 @@
+/*
+ * restore.c - a backup into a directory, ready to recover
+ *
+ * The order is what makes a crash harmless: content, checksums, links and
+ * settings, all of it flushed, and only then pg_control under its own name.
+ */
+#include "basebackup/restore.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "basebackup/fetch.h"
+#include "basebackup/progress.h"
+#include "basebackup/recovery_conf.h"
+#include "basebackup/tree.h"
+#include "common/deadline.h"
+
+struct restore
+{
+	struct repo *repo;
+	const struct restore_request *request;
+	const struct restore_choice *choice;
+	struct plan *plan;
+	struct tree *tree;
+	struct tree_cursor *cursor;
+};
+
+static enum status
+open_tree(struct restore *r, struct err *err)
+{
+	const struct plan *plan = r->plan;
+	mode_t mode = plan->summary.data_directory_mode;
+	enum status st;
+
+	if ((st = tree_new(PLAN_TABLESPACE + plan->ntablespaces, &r->tree, err)) !=
+			ST_OK ||
+		(st = tree_open_area(r->tree, PLAN_DATA, r->request->target_dir, mode,
+							 err)) != ST_OK)
+		return st;
+	if (plan->nconfigs > 0)
+		st = tree_open_area(r->tree, PLAN_CONFIG, r->request->config_dir, 0700,
+							err);
+	for (size_t i = 0; st == ST_OK && i < plan->ntablespaces; i++)
+		st = tree_open_area(
+			r->tree, PLAN_TABLESPACE + i,
+			restore_location(r->request, &plan->tablespaces[i]), mode, err);
+	if (st == ST_OK)
+		st = tree_cursor_new(r->tree, &r->cursor, err);
+	return st;
+}
+
+/* What to do with each entry of the plan. */
+typedef enum status (*entry_visitor)(struct restore *r, uint32_t number,
+									 const struct plan_entry *entry,
+									 struct err *err);
+
+static enum status
+visit_entries(struct restore *r, entry_visitor visit, struct err *err)
+{
+	const struct deadline cancelled = deadline_in(-1, r->request->cancel);
+	struct plan_entry entry;
+	enum status st = ST_OK;
+
+	for (uint32_t i = 0; st == ST_OK && i < r->plan->nentries; i++)
+	{
+		st = deadline_check(&cancelled, err);
+		if (st == ST_OK)
+			st = plan_get_entry(r->plan, i, &entry, err);
+		if (st == ST_OK)
+			st = visit(r, i, &entry, err);
+	}
+	return st;
+}
+
+static enum status
+make_entry(struct restore *r, uint32_t number, const struct plan_entry *entry,
+		   struct err *err)
+{
+	(void) number;
+	if (entry->type == PLAN_DIR)
+		return tree_mkdir(r->cursor, entry->area, entry->path, entry->mode,
+						  err);
+	return tree_create(r->cursor, entry->area, plan_pending_path(entry),
+					   entry->size, err);
+}
+
+static enum status
+finish_entry(struct restore *r, uint32_t number,
+			 const struct plan_entry *entry, struct err *err)
+{
+	if (entry->type == PLAN_DIR)
+		return ST_OK;
+	if (!plan_entry_intact(r->plan, number))
+		return err_set(err, ST_CORRUPT,
+					   "file \"%s\" does not have the checksum in the "
+					   "manifest of backup %s",
+					   entry->path, r->plan->summary.id);
+	if (entry->area == PLAN_CONFIG)
+		return ST_OK;
+	return tree_finish(r->cursor, entry->area, plan_pending_path(entry),
+					   entry->mode, entry->mtime, err);
+}
+
+static void
+show_progress(void *arg, uint64_t done, uint64_t total)
+{
+	(void) total;
+	progress_update(arg, done);
+}
+
+static enum status
+fetch_content(struct restore *r, struct err *err)
+{
+	struct progress progress;
+	const struct fetch_job job = {.cfg = r->repo->cfg,
+								  .ring = r->repo->ring,
+								  .system_identifier =
+									  r->repo->system_identifier,
+								  .plan = r->plan,
+								  .tree = r->tree,
+								  .cancel = r->request->cancel,
+								  .progress = show_progress,
+								  .progress_arg = &progress};
+	enum status st;
+
+	progress_begin(&progress, r->request->terminal, r->plan->write_bytes);
+	st = fetch_run(&job, err);
+	progress_end(&progress);
+	return st;
+}
+
+/* What a data directory has that no backup holds. */
+static enum status
+complete_tree(struct restore *r, struct err *err)
+{
+	mode_t mode = r->plan->summary.data_directory_mode;
+	enum status st;
+
+	if ((st = tree_mkdir(r->cursor, PLAN_DATA, "pg_wal", mode, err)) !=
+			ST_OK ||
+		(st = tree_mkdir(r->cursor, PLAN_DATA, "pg_wal/archive_status", mode,
+						 err)) != ST_OK ||
+		(st = tree_mkdir(r->cursor, PLAN_DATA, "pg_tblspc", mode, err)) !=
+			ST_OK)
+		return st;
+	for (size_t i = 0; st == ST_OK && i < r->plan->ntablespaces; i++)
+	{
+		const struct plan_tablespace *t = &r->plan->tablespaces[i];
+		char path[64];
+
+		snprintf(path, sizeof(path), "pg_tblspc/%u", t->oid);
+		st = tree_symlink(r->cursor, PLAN_DATA, path,
+						  restore_location(r->request, t), err);
+	}
+	return st;
+}
+
+static enum status
+write_settings(struct restore *r, struct err *err)
+{
+	const char *mode = r->plan->settings.archive_mode;
+	bool always = mode != NULL && strcmp(mode, "always") == 0;
+	const struct recovery_conf conf = {
+		.target = &r->request->target,
+		.standby = r->request->standby,
+		.timeline = r->choice->timeline,
+		.timeline_current = r->choice->timeline_current,
+		.archive_off =
+			!r->request->keep_archiving && !(r->request->standby && always),
+		.backup_id = r->plan->summary.id,
+		.now_s = (int64_t) time(NULL),
+		.command = r->request->command};
+	char *text;
+	enum status st = recovery_conf_format(&conf, &text, err);
+
+	if (st != ST_OK)
+		return st;
+	st = tree_append(r->cursor, PLAN_DATA, "postgresql.auto.conf", text, err);
+	free(text);
+	if (st == ST_OK)
+		st = tree_append(r->cursor, PLAN_DATA,
+						 r->request->standby ? "standby.signal"
+											 : "recovery.signal",
+						 "", err);
+	return st;
+}
+
+static enum status
+carry_out(struct restore *r, struct err *err)
+{
+	const struct deadline cancelled = deadline_in(-1, r->request->cancel);
+	enum status st;
+
+	if ((st = open_tree(r, err)) != ST_OK ||
+		(st = visit_entries(r, make_entry, err)) != ST_OK ||
+		(st = fetch_content(r, err)) != ST_OK ||
+		(st = visit_entries(r, finish_entry, err)) != ST_OK ||
+		(st = complete_tree(r, err)) != ST_OK ||
+		(st = write_settings(r, err)) != ST_OK ||
+		(st = tree_sync(r->tree, err)) != ST_OK ||
+		(st = deadline_check(&cancelled, err)) != ST_OK)
+		return st;
+	return tree_rename(r->cursor, PLAN_DATA, PLAN_CONTROL_PENDING,
+					   PLAN_CONTROL_FILE, err);
+}
+
+enum status
+restore_files(struct repo *repo, const struct restore_request *request,
+			  const struct restore_choice *choice, struct plan *plan,
+			  struct err *err)
+{
+	struct restore r = {
+		.repo = repo, .request = request, .choice = choice, .plan = plan};
+	enum status st = carry_out(&r, err);
+
+	tree_cursor_free(r.cursor);
+	tree_free(r.tree);
+	return st;
+}

@@ -1,0 +1,351 @@
+/*
+ * restore_check.c - can the restore be carried out?
+ */
+#include "basebackup/restore.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+
+#include "basebackup/tree.h"
+#include "common/cli.h"
+
+/* One pack that is needed, while those that exist are listed. */
+struct wanted
+{
+	uint32_t n;
+	bool seen;
+	uint64_t size;
+};
+
+struct pack_lister
+{
+	size_t prefix_len;
+	const char *backup;
+	struct wanted *wanted; /* by number */
+	size_t nwanted;
+};
+
+static enum status
+nomem(struct err *err)
+{
+	return err_set(err, ST_NOMEM, "out of memory");
+}
+
+static int
+compare_wanted(const void *a, const void *b)
+{
+	const struct wanted *x = a, *y = b;
+
+	return x->n < y->n ? -1 : x->n > y->n;
+}
+
+/* "00000012" */
+static bool
+parse_number(const char *text, uint32_t *out)
+{
+	uint32_t value = 0;
+
+	if (strlen(text) != 8)
+		return false;
+	for (; *text != '\0'; text++)
+	{
+		if (*text >= '0' && *text <= '9')
+			value = value << 4 | (uint32_t) (*text - '0');
+		else if (*text >= 'a' && *text <= 'f')
+			value = value << 4 | (uint32_t) (*text - 'a' + 10);
+		else
+			return false;
+	}
+	*out = value;
+	return true;
+}
+
+static enum status
+see_pack(void *arg, const struct store_entry *entry, struct err *err)
+{
+	struct pack_lister *l = arg;
+	struct wanted key, *found;
+
+	if (!parse_number(entry->key + l->prefix_len, &key.n))
+		return ST_OK;
+	found = bsearch(&key, l->wanted, l->nwanted, sizeof(key), compare_wanted);
+	if (found == NULL)
+		return ST_OK;
+	found->seen = true;
+	if (entry->stat.size_bytes != found->size)
+		return err_set(err, ST_CORRUPT,
+					   "pack \"backup/%s/pack/%08" PRIx32 "\" has %" PRIu64
+					   " bytes instead of %" PRIu64,
+					   l->backup, key.n, entry->stat.size_bytes, found->size);
+	if (entry->stat.archived)
+	{
+		err_set(err, ST_CONFIG,
+				"pack \"backup/%s/pack/%08" PRIx32
+				"\" lies in storage class %s and cannot be read now",
+				l->backup, key.n, entry->stat.storage_class);
+		return err_hint(err, "Have the store bring it back first.");
+	}
+	return ST_OK;
+}
+
+/* The packs in use of one backup; *out is freed by free(). */
+static enum status
+collect_packs(const struct plan *plan, size_t backup, struct plan_pack *pack,
+			  struct wanted **out, size_t *count, struct err *err)
+{
+	struct wanted *wanted = calloc(plan->npacks + 1, sizeof(*wanted));
+	enum status st = ST_OK;
+	size_t n = 0;
+
+	if (wanted == NULL)
+		return nomem(err);
+	for (uint32_t i = 0; st == ST_OK && i < plan->npacks; i++)
+	{
+		uint64_t size;
+
+		if (!plan_uses_pack(plan, i))
+			continue;
+		st = plan_get_pack(plan, i, pack, err);
+		if (st != ST_OK || pack->backup != plan->backups[backup])
+			continue;
+		size = pack->header_len;
+		for (size_t f = 0; f < pack->nframes; f++)
+			size += pack->frames[f];
+		wanted[n++] = (struct wanted){.n = pack->n, .size = size};
+	}
+	if (st != ST_OK)
+	{
+		free(wanted);
+		return st;
+	}
+	qsort(wanted, n, sizeof(*wanted), compare_wanted);
+	*out = wanted;
+	*count = n;
+	return ST_OK;
+}
+
+static enum status
+check_backup_packs(struct repo *repo, const struct plan *plan, size_t backup,
+				   struct plan_pack *pack, struct err *err)
+{
+	struct pack_lister l = {.backup = plan->backups[backup]};
+	char prefix[STORE_KEY_MAX];
+	size_t missing = 0;
+	uint32_t first = 0;
+	enum status st;
+
+	st = collect_packs(plan, backup, pack, &l.wanted, &l.nwanted, err);
+	if (st != ST_OK)
+		return st;
+	snprintf(prefix, sizeof(prefix), "%" PRIu64 "/backup/%s/pack/",
+			 repo->system_identifier, l.backup);
+	l.prefix_len = strlen(prefix);
+	if (l.nwanted > 0)
+		st = store_list(repo->store, prefix, NULL, true, see_pack, &l, err);
+	for (size_t i = l.nwanted; st == ST_OK && i > 0; i--)
+		if (!l.wanted[i - 1].seen)
+		{
+			missing++;
+			first = l.wanted[i - 1].n;
+		}
+	free(l.wanted);
+	if (st != ST_OK || missing == 0)
+		return st;
+	err_set(err, ST_MISSING,
+			"pack \"backup/%s/pack/%08" PRIx32 "\" is missing", l.backup,
+			first);
+	if (missing > 1)
+		err_detail(err, "%zu packs of that backup are missing.", missing);
+	return err_hint(err, "Backup %s cannot be restored; choose another.",
+					plan->summary.id);
+}
+
+static enum status
+check_packs(struct repo *repo, const struct plan *plan, struct err *err)
+{
+	struct plan_pack *pack = malloc(sizeof(*pack));
+	enum status st = ST_OK;
+
+	if (pack == NULL)
+		return nomem(err);
+	for (size_t i = 0; st == ST_OK && i < plan->nbackups; i++)
+		st = check_backup_packs(repo, plan, i, pack, err);
+	free(pack);
+	return st;
+}
+
+/* A directory to fill, with what it will take. */
+struct place
+{
+	const char *path;
+	uint64_t bytes;
+	dev_t dev;
+	uint64_t free_bytes;
+};
+
+/* Looks at the file system where path is, or will be. */
+static enum status
+look_at(struct place *place, struct err *err)
+{
+	char *path = strdup(place->path);
+	struct stat st;
+	struct statvfs vfs;
+	int error = 0;
+
+	if (path == NULL)
+		return nomem(err);
+	while (stat(path, &st) != 0)
+	{
+		char *slash = strrchr(path, '/');
+
+		if (errno != ENOENT || slash == NULL)
+		{
+			error = errno;
+			break;
+		}
+		slash[slash == path ? 1 : 0] = '\0';
+	}
+	if (error == 0 && statvfs(path, &vfs) != 0)
+		error = errno;
+	free(path);
+	if (error != 0)
+		return err_set_errno(err, ST_IO, error, "could not look at \"%s\"",
+							 place->path);
+	place->dev = st.st_dev;
+	place->free_bytes = (uint64_t) vfs.f_bavail * vfs.f_frsize;
+	return ST_OK;
+}
+
+/* Several places on one file system share its room. */
+static enum status
+check_room(struct place *places, size_t nplaces, struct err *err)
+{
+	for (size_t i = 0; i < nplaces; i++)
+	{
+		enum status st = look_at(&places[i], err);
+
+		if (st != ST_OK)
+			return st;
+	}
+	for (size_t i = 0; i < nplaces; i++)
+	{
+		char need[16], have[16];
+		uint64_t bytes = 0;
+
+		for (size_t j = 0; j < nplaces; j++)
+			if (places[j].dev == places[i].dev)
+				bytes += places[j].bytes;
+		if (bytes > places[i].free_bytes)
+		{
+			err_set(err, ST_CONFIG,
+					"there is not enough room for \"%s\": it takes %s, and %s "
+					"are free",
+					places[i].path, size_format(bytes, need),
+					size_format(places[i].free_bytes, have));
+			return err_hint(err, "Recovery needs some more on top, for WAL.");
+		}
+	}
+	return ST_OK;
+}
+
+const char *
+restore_location(const struct restore_request *request,
+				 const struct plan_tablespace *tablespace)
+{
+	for (size_t i = 0; i < request->nmappings; i++)
+		if (strcmp(request->mappings[i].from, tablespace->location) == 0)
+			return request->mappings[i].to;
+	return tablespace->location;
+}
+
+/* A mapping that fits nothing is a mistake that would be noticed too late. */
+static enum status
+check_mappings(const struct restore_request *request, const struct plan *plan,
+			   struct err *err)
+{
+	for (size_t i = 0; i < request->nmappings; i++)
+	{
+		bool used = false;
+
+		for (size_t j = 0; j < plan->ntablespaces; j++)
+			used = used || strcmp(plan->tablespaces[j].location,
+								  request->mappings[i].from) == 0;
+		if (!used)
+			return err_set(err, ST_CONFIG,
+						   "the backup has no tablespace at \"%s\"",
+						   request->mappings[i].from);
+	}
+	return ST_OK;
+}
+
+/* Is one path the other, or within it? */
+static bool
+overlap(const char *a, const char *b)
+{
+	size_t len_a = strlen(a), len_b = strlen(b);
+	size_t len = len_a < len_b ? len_a : len_b;
+	const char *longer = len_a < len_b ? b : a;
+
+	return strncmp(a, b, len) == 0 &&
+		   (longer[len] == '\0' || longer[len] == '/');
+}
+
+static enum status
+check_places(const struct restore_request *request, const struct plan *plan,
+			 struct place *places, size_t *nplaces, struct err *err)
+{
+	enum status st = tree_check_empty(request->target_dir, err);
+	size_t n = 0;
+
+	places[n++] = (struct place){request->target_dir, plan->data_bytes, 0, 0};
+	if (st == ST_OK && plan->nconfigs > 0)
+	{
+		st = tree_check_empty(request->config_dir, err);
+		places[n++] =
+			(struct place){request->config_dir, plan->config_bytes, 0, 0};
+	}
+	for (size_t i = 0; st == ST_OK && i < plan->ntablespaces; i++)
+	{
+		const char *path = restore_location(request, &plan->tablespaces[i]);
+
+		st = tree_check_empty(path, err);
+		if (st == ST_CONFIG)
+			err_hint(err, "A tablespace was there; put it elsewhere with "
+						  "--tablespace=OLD=NEW.");
+		places[n++] = (struct place){path, plan->tablespaces[i].bytes, 0, 0};
+	}
+	for (size_t i = 0; st == ST_OK && i < n; i++)
+		for (size_t j = 0; st == ST_OK && j < i; j++)
+			if (overlap(places[i].path, places[j].path))
+				st = err_set(err, ST_CONFIG,
+							 "\"%s\" and \"%s\" lie within each other",
+							 places[i].path, places[j].path);
+	*nplaces = n;
+	return st;
+}
+
+enum status
+restore_check(struct repo *repo, const struct restore_request *request,
+			  const struct plan *plan, struct err *err)
+{
+	struct place *places = calloc(plan->ntablespaces + 2, sizeof(*places));
+	size_t nplaces = 0;
+	enum status st;
+
+	if (places == NULL)
+		return nomem(err);
+	st = check_mappings(request, plan, err);
+	if (st == ST_OK)
+		st = check_places(request, plan, places, &nplaces, err);
+	if (st == ST_OK)
+		st = check_room(places, nplaces, err);
+	free(places);
+	if (st == ST_OK)
+		st = check_packs(repo, plan, err);
+	return st;
+}

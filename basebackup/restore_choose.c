@@ -1,0 +1,342 @@
+/*
+ * restore_choose.c - which backup, which timeline, and is the WAL there
+ */
+#include "basebackup/restore.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "basebackup/archive.h"
+#include "basebackup/catalog.h"
+#include "common/log.h"
+#include "common/wal_history.h"
+
+/* What the repository has, while the choice is made. */
+struct choosing
+{
+	struct repo *repo;
+	const struct restore_request *request;
+	struct catalog catalog;
+	struct archive_timelines timelines;
+	const struct backup_summary **backups; /* those that can be read */
+	size_t nbackups;
+	struct timeline_history history; /* of the target's timeline */
+	bool history_missing;
+};
+
+static enum status
+nomem(struct err *err)
+{
+	return err_set(err, ST_NOMEM, "out of memory");
+}
+
+/* The readable backups; an unreadable one matters only if it is wanted. */
+static enum status
+collect_backups(struct choosing *c, struct err *err)
+{
+	c->backups =
+		calloc(c->catalog.nbackups + 1, sizeof(struct backup_summary *));
+	if (c->backups == NULL)
+		return nomem(err);
+	for (size_t i = 0; i < c->catalog.nbackups; i++)
+	{
+		const struct catalog_backup *b = &c->catalog.backups[i];
+		bool wanted = c->request->backup_id != NULL &&
+					  strcmp(b->id, c->request->backup_id) == 0;
+
+		if (b->state == BACKUP_COMPLETE)
+			c->backups[c->nbackups++] = &b->summary;
+		else if (wanted && b->state == BACKUP_UNFINISHED)
+			return err_set(err, ST_CONFIG, "backup %s was not finished",
+						   b->id);
+		else if (wanted)
+		{
+			*err = *b->why;
+			return err_context(err, "backup %s", b->id);
+		}
+		else if (b->state == BACKUP_UNREADABLE)
+		{
+			struct err why = *b->why;
+
+			err_context(&why, "backup %s cannot be used", b->id);
+			log_err_warning(&why);
+		}
+	}
+	return ST_OK;
+}
+
+static const struct backup_summary *
+find_backup(const struct choosing *c, const char *id)
+{
+	const struct catalog_backup *b = catalog_find(&c->catalog, id);
+
+	return b != NULL && b->state == BACKUP_COMPLETE ? &b->summary : NULL;
+}
+
+static bool
+has_backup_on(const struct choosing *c, uint32_t timeline)
+{
+	for (size_t i = 0; i < c->nbackups; i++)
+		if (c->backups[i]->timeline == timeline)
+			return true;
+	return false;
+}
+
+/*
+ * The history of a timeline.  A cluster that came to the repository on a
+ * later timeline than its first never archived the history file of that:
+ * then what came before does not matter either.
+ */
+static enum status
+get_history(struct choosing *c, uint32_t timeline, struct err *err)
+{
+	enum status st = wal_history_get(c->repo, timeline, &c->history, err);
+
+	c->history_missing = st == ST_MISSING;
+	if (st == ST_MISSING && has_backup_on(c, timeline))
+		return timeline_history_root(timeline, &c->history, err);
+	return st;
+}
+
+static enum status
+refuse_timeline(const struct choosing *c, struct err *err)
+{
+	char list[ERR_HINT_MAX / 2] = "";
+	size_t len = 0;
+
+	for (size_t i = 0; i < c->timelines.ntimelines; i++)
+		if (len + 16 < sizeof(list))
+			len += (size_t) snprintf(list + len, sizeof(list) - len,
+									 "%s%" PRIu32, i > 0 ? ", " : "",
+									 c->timelines.timelines[i]);
+	err_set(err, ST_CONFIG, "timeline %" PRIu32 " is not known",
+			c->request->timeline);
+	return err_hint(err,
+					"The archive holds timelines %s; all but the first "
+					"need their history file there.",
+					len > 0 ? list : "of none");
+}
+
+/*
+ * Without a wish: the newest timeline in the archive, as the server itself
+ * would have it, but as a number; for the end of a named backup its own.
+ */
+static enum status
+choose_timeline(struct choosing *c, struct err *err)
+{
+	const struct restore_request *r = c->request;
+	const struct backup_summary *named =
+		r->backup_id == NULL ? NULL : find_backup(c, r->backup_id);
+	enum status st = ST_MISSING;
+
+	if (r->timeline != 0)
+	{
+		bool known = has_backup_on(c, r->timeline);
+
+		for (size_t i = 0; i < c->timelines.ntimelines; i++)
+			known = known || c->timelines.timelines[i] == r->timeline;
+		if (known)
+			st = get_history(c, r->timeline, err);
+		return st == ST_MISSING ? refuse_timeline(c, err) : st;
+	}
+	if (named != NULL && r->target.kind == TARGET_IMMEDIATE)
+		return get_history(c, named->timeline, err);
+	for (size_t i = c->timelines.ntimelines; i > 0 && st == ST_MISSING; i--)
+	{
+		uint32_t timeline = c->timelines.timelines[i - 1];
+
+		st = get_history(c, timeline, err);
+		if (st == ST_MISSING)
+			log_warning("ignoring timeline %" PRIu32
+						": the archive holds no history file of it",
+						timeline);
+	}
+	if (st == ST_MISSING && c->nbackups > 0)
+		return get_history(c, c->backups[c->nbackups - 1]->timeline, err);
+	if (st == ST_MISSING)
+		return err_set(err, ST_MISSING,
+					   "the repository holds no backup of this cluster");
+	return st;
+}
+
+/*
+ * An older timeline that was used on after ours forked off may be the one
+ * that is meant: a promotion by mistake, or a copy that archived.
+ */
+static enum status
+tell_branches(struct choosing *c, const struct backup_summary *backup,
+			  struct err *err)
+{
+	const struct timeline_history *h = &c->history;
+	char lsn[LSN_TEXT_MAX];
+
+	for (size_t i = 0; i + 1 < h->nentries; i++)
+	{
+		const struct timeline_entry *entry = &h->entries[i];
+		struct archive_range range;
+		enum status st;
+
+		if (entry->end < backup->stop_lsn)
+			continue;
+		st = archive_look(c->repo, entry->timeline, backup->wal_segment_size,
+						  wal_segno_of(entry->end, backup->wal_segment_size),
+						  ARCHIVE_OPEN, &range, err);
+		if (st != ST_OK)
+			return st;
+		if (range.any)
+			log_info("timeline %" PRIu32 " went on after timeline %" PRIu32
+					 " had forked off at %s; --target-timeline=%" PRIu32
+					 " would follow it instead",
+					 entry->timeline, h->entries[i + 1].timeline,
+					 lsn_format(entry->end, lsn), entry->timeline);
+	}
+	return ST_OK;
+}
+
+/* A segment that recovery needs is not there, or may need. */
+static enum status
+report_gap(const struct choosing *c, const struct backup_summary *backup,
+		   uint32_t timeline, uint64_t segno, struct err *err)
+{
+	enum target_kind kind = c->request->target.kind;
+	uint64_t size = backup->wal_segment_size;
+	uint64_t at = segno * size;
+	struct wal_name name;
+	char lsn[LSN_TEXT_MAX];
+
+	wal_name_segment(&name, timeline, segno, backup->wal_segment_size);
+	err_set(err, ST_MISSING,
+			"the archive lacks WAL segment \"%s\", which recovery from backup "
+			"%s needs",
+			name.text, backup->id);
+	if (at < backup->stop_lsn)
+		return err_hint(err, "The backup cannot be used without it.");
+	if (kind == TARGET_TIME || kind == TARGET_XID || kind == TARGET_NAME)
+	{
+		if (!c->request->allow_gap)
+			return err_hint(err,
+							"If the target lies before %s, repeat this with "
+							"--allow-gap.",
+							lsn_format(at, lsn));
+		log_warning("%s; recovery stops there unless it reaches the target "
+					"before",
+					err->message);
+		return ST_OK;
+	}
+
+	/* A record must begin at or behind the target: the last whole segment. */
+	if (at - size < backup->stop_lsn)
+		return err_hint(err, "The nearest possible is --target-immediate.");
+	return err_hint(err, "The nearest possible is --target-lsn=%s.",
+					lsn_format(at - size, lsn));
+}
+
+static enum status
+report_cold(const struct archive_range *range, uint32_t timeline,
+			uint32_t segment_size, struct err *err)
+{
+	struct wal_name name;
+
+	wal_name_segment(&name, timeline, range->cold_segment, segment_size);
+	err_set(err, ST_CONFIG,
+			"WAL segment \"%s\" lies in storage class %s and cannot be read "
+			"now",
+			name.text, range->cold_class);
+	return err_hint(err, "Have the store bring it back first.");
+}
+
+/* Looks at all segments from the backup's start to where recovery may end. */
+static enum status
+check_wal(struct choosing *c, const struct backup_summary *backup,
+		  uint64_t end_lsn, struct err *err)
+{
+	struct wal_span *spans = calloc(c->history.nentries, sizeof(*spans));
+	uint32_t size = backup->wal_segment_size;
+	uint64_t stop = wal_segno_before(backup->stop_lsn, size);
+	enum status st = ST_OK;
+	size_t n;
+
+	if (spans == NULL)
+		return nomem(err);
+	n = choose_spans(&c->history, backup->timeline, backup->start_lsn, end_lsn,
+					 size, spans);
+	for (size_t i = 0; st == ST_OK && i < n; i++)
+	{
+		struct archive_range range;
+		uint32_t timeline = spans[i].timeline;
+
+		st = archive_look(c->repo, timeline, size, spans[i].first,
+						  spans[i].last, &range, err);
+		if (st != ST_OK)
+			break;
+		if (!range.gap && spans[i].first <= stop &&
+			(!range.any || range.end < stop) && spans[i].last >= stop)
+		{
+			range.gap = true;
+			range.missing = range.any ? range.end + 1 : spans[i].first;
+		}
+		if (range.gap)
+			st = report_gap(c, backup, timeline, range.missing, err);
+		else if (range.cold)
+			st = report_cold(&range, timeline, size, err);
+	}
+	free(spans);
+	return st;
+}
+
+static uint64_t
+recovery_end(const struct choosing *c, const struct backup_summary *backup)
+{
+	uint64_t end;
+
+	if (c->request->target.kind == TARGET_IMMEDIATE)
+		return backup->stop_lsn - 1;
+	end = choose_limit(c->backups, c->nbackups, &c->history,
+					   &c->request->target);
+	return end < backup->stop_lsn ? backup->stop_lsn - 1 : end;
+}
+
+static enum status
+choose(struct choosing *c, struct restore_choice *out, struct err *err)
+{
+	const struct restore_request *r = c->request;
+	size_t index;
+	enum status st;
+
+	if ((st = catalog_load(c->repo, &c->catalog, err)) != ST_OK ||
+		(st = collect_backups(c, err)) != ST_OK)
+		return st;
+	if (r->backup_id != NULL && find_backup(c, r->backup_id) == NULL)
+	{
+		err_set(err, ST_MISSING, "there is no backup \"%s\"", r->backup_id);
+		return err_hint(err, "See \"walship list\".");
+	}
+	if ((st = archive_list_timelines(c->repo, &c->timelines, err)) != ST_OK ||
+		(st = choose_timeline(c, err)) != ST_OK ||
+		(st = choose_backup(c->backups, c->nbackups, &c->history, &r->target,
+							r->backup_id, &index, err)) != ST_OK)
+		return st;
+	out->backup = *c->backups[index];
+	out->timeline = c->history.timeline;
+	out->timeline_current = c->history_missing;
+	if (r->timeline == 0 && r->target.kind != TARGET_IMMEDIATE &&
+		(st = tell_branches(c, &out->backup, err)) != ST_OK)
+		return st;
+	return check_wal(c, &out->backup, recovery_end(c, &out->backup), err);
+}
+
+enum status
+restore_choose(struct repo *repo, const struct restore_request *request,
+			   struct restore_choice *out, struct err *err)
+{
+	struct choosing c = {.repo = repo, .request = request};
+	enum status st = choose(&c, out, err);
+
+	timeline_history_free(&c.history);
+	archive_timelines_free(&c.timelines);
+	catalog_free(&c.catalog);
+	free(c.backups);
+	return st;
+}

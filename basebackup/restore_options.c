@@ -1,0 +1,341 @@
+/*
+ * restore_options.c - the command line of walship restore
+ */
+#include "basebackup/restore_options.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "basebackup/timestamp.h"
+#include "common/log.h"
+#include "common/walname.h"
+
+#define NAME_MAX_BYTES 63 /* of a restore point: the server's MAXFNAMELEN */
+
+static const char help[] =
+	"walship restore puts a backup into a directory, ready to recover.\n\n"
+	"Usage: walship restore [BACKUP | latest] --target-dir=DIR [OPTION]...\n\n"
+	"  --target-dir=DIR          where to; must be empty or absent\n"
+	"  --tablespace=OLD=NEW      put the tablespace at OLD to NEW; repeatable\n"
+	"  --config-dir=DIR          for configuration from outside the data\n"
+	"                            directory (default: target-dir, .config)\n"
+	"\nRecover to the end of the archive, or to one of these:\n"
+	"  --target-time=TIME        like \"2026-11-21 13:30:00+01\"\n"
+	"  --target-lsn=LSN          like 0/3000060\n"
+	"  --target-xid=XID          the commit of a transaction\n"
+	"  --target-name=NAME        a point made by pg_create_restore_point()\n"
+	"  --target-immediate        the end of the backup\n"
+	"  --target-timeline=N       along this timeline (default: the newest)\n"
+	"  --target-inclusive        stop behind the target (default)\n"
+	"  --target-exclusive        stop before it\n"
+	"  --target-action=ACTION    then pause (default), promote or shutdown\n"
+	"  --allow-gap               go on although WAL that may lie behind the\n"
+	"                            target is missing\n"
+	"\n"
+	"  --standby                 make a standby, which never ends recovery\n"
+	"  --keep-archiving          leave archive_mode as it was; otherwise the\n"
+	"                            restored server does not archive\n" CLI_OPTIONS_HELP
+	"\nWithout BACKUP the newest one that leads to the target is taken.  "
+	"Run it as\nthe user that owns the server.\n";
+
+enum option_code
+{
+	OPT_DIR = 1,
+	OPT_TABLESPACE,
+	OPT_CONFIG_DIR,
+	OPT_TIME,
+	OPT_LSN,
+	OPT_XID,
+	OPT_NAME,
+	OPT_IMMEDIATE,
+	OPT_TIMELINE,
+	OPT_INCLUSIVE,
+	OPT_EXCLUSIVE,
+	OPT_ACTION,
+	OPT_ALLOW_GAP,
+	OPT_STANDBY,
+	OPT_KEEP_ARCHIVING
+};
+
+static const struct option options[] = {
+	CLI_OPTIONS,
+	{"target-dir", required_argument, NULL, OPT_DIR},
+	{"tablespace", required_argument, NULL, OPT_TABLESPACE},
+	{"config-dir", required_argument, NULL, OPT_CONFIG_DIR},
+	{"target-time", required_argument, NULL, OPT_TIME},
+	{"target-lsn", required_argument, NULL, OPT_LSN},
+	{"target-xid", required_argument, NULL, OPT_XID},
+	{"target-name", required_argument, NULL, OPT_NAME},
+	{"target-immediate", no_argument, NULL, OPT_IMMEDIATE},
+	{"target-timeline", required_argument, NULL, OPT_TIMELINE},
+	{"target-inclusive", no_argument, NULL, OPT_INCLUSIVE},
+	{"target-exclusive", no_argument, NULL, OPT_EXCLUSIVE},
+	{"target-action", required_argument, NULL, OPT_ACTION},
+	{"allow-gap", no_argument, NULL, OPT_ALLOW_GAP},
+	{"standby", no_argument, NULL, OPT_STANDBY},
+	{"keep-archiving", no_argument, NULL, OPT_KEEP_ARCHIVING},
+	{NULL, 0, NULL, 0}};
+
+/* Keeps text until restore_options_free; NULL stays NULL. */
+static char *
+own(struct restore_options *o, char *text)
+{
+	o->owned[o->nowned++] = text;
+	return text;
+}
+
+/* Without slashes at the end, so that paths can be compared. */
+static void
+trim(char *path)
+{
+	size_t len = strlen(path);
+
+	while (len > 1 && path[len - 1] == '/')
+		path[--len] = '\0';
+}
+
+/* An absolute path; NULL without memory or working directory. */
+static char *
+absolute(const char *path)
+{
+	char *cwd, *full = NULL;
+
+	if (path[0] == '/')
+		full = strdup(path);
+	else
+	{
+		cwd = getcwd(NULL, 0);
+		if (cwd == NULL || asprintf(&full, "%s/%s", cwd, path) < 0)
+			full = NULL;
+		free(cwd);
+	}
+	if (full != NULL)
+		trim(full);
+	return full;
+}
+
+static int
+take_dir(struct restore_options *o, const char **out, const char *path)
+{
+	if (*path == '\0')
+		return cli_usage(o->common.program, "a directory's name is empty");
+	if (*out != NULL)
+		return cli_usage(o->common.program,
+						 "a directory is given twice: \"%s\"", path);
+	*out = own(o, absolute(path));
+	return *out == NULL ? cli_usage(o->common.program,
+									"cannot tell where \"%s\" is", path)
+						: -1;
+}
+
+/* OLD=NEW, where "\=" stands for '=' within a path. */
+static int
+take_tablespace(struct restore_options *o, const char *arg)
+{
+	struct restore_request *r = &o->request;
+	struct tablespace_mapping *m = &o->mappings[r->nmappings];
+	char *from = NULL, *to = NULL, *at;
+
+	if (r->nmappings == RESTORE_MAPPINGS_MAX)
+		return cli_usage(o->common.program, "too many tablespaces");
+	from = own(o, strdup(arg));
+	if (from == NULL)
+		return cli_usage(o->common.program, "out of memory");
+	at = from;
+	for (const char *c = arg; *c != '\0'; c++)
+	{
+		if (*c == '\\' && c[1] == '=')
+			*at++ = *++c;
+		else if (*c == '=' && to == NULL)
+		{
+			*at++ = '\0';
+			to = at;
+		}
+		else
+			*at++ = *c;
+	}
+	*at = '\0';
+	if (to == NULL || from[0] != '/' || to[0] != '/')
+		return cli_usage(o->common.program,
+						 "--tablespace needs two absolute paths, not \"%s\"",
+						 arg);
+	trim(from);
+	trim(to);
+	*m = (struct tablespace_mapping){from, to};
+	r->mappings = o->mappings;
+	r->nmappings++;
+	return -1;
+}
+
+static int
+take_target(struct restore_options *o, enum target_kind kind, const char *arg)
+{
+	struct recovery_target *t = &o->request.target;
+	struct err err;
+	uint64_t xid;
+
+	if (t->kind != TARGET_END)
+		return cli_usage(o->common.program, "there can be only one target");
+	t->kind = kind;
+	switch (kind)
+	{
+		case TARGET_TIME:
+			if (timestamp_parse(arg, &t->time_us, &err) != ST_OK)
+				return cli_fail(&err);
+			break;
+		case TARGET_LSN:
+			if (!lsn_parse(arg, &t->lsn) || t->lsn == 0)
+				return cli_usage(o->common.program, "invalid LSN \"%s\"", arg);
+			break;
+		case TARGET_XID:
+			if (!parse_uint64(arg, UINT64_MAX, &xid) || xid < 3)
+				return cli_usage(o->common.program,
+								 "invalid transaction id \"%s\"", arg);
+			t->text = arg;
+			break;
+		case TARGET_NAME:
+			if (*arg == '\0' || strlen(arg) > NAME_MAX_BYTES)
+				return cli_usage(o->common.program,
+								 "invalid restore point \"%s\"", arg);
+			t->text = arg;
+			break;
+		case TARGET_END:
+		case TARGET_IMMEDIATE:
+			break;
+	}
+	return -1;
+}
+
+static int
+take_timeline(struct restore_options *o, const char *arg)
+{
+	uint64_t timeline = 0;
+
+	if (strcmp(arg, "latest") != 0 &&
+		(!parse_uint64(arg, UINT32_MAX, &timeline) || timeline == 0))
+		return cli_usage(o->common.program, "invalid timeline \"%s\"", arg);
+	o->request.timeline = (uint32_t) timeline;
+	return -1;
+}
+
+static int
+take_inclusive(struct restore_options *o, enum target_inclusive inclusive)
+{
+	if (o->request.target.inclusive != INCLUSIVE_DEFAULT)
+		return cli_usage(o->common.program,
+						 "--target-inclusive or --target-exclusive is given "
+						 "twice");
+	o->request.target.inclusive = inclusive;
+	return -1;
+}
+
+static int
+take_action(struct restore_options *o, const char *arg)
+{
+	if (strcmp(arg, "pause") != 0 && strcmp(arg, "promote") != 0 &&
+		strcmp(arg, "shutdown") != 0)
+		return cli_usage(o->common.program, "invalid action \"%s\"", arg);
+	o->request.target.action = arg;
+	return -1;
+}
+
+static int
+take_option(struct restore_options *o, int opt, char **argv)
+{
+	struct restore_request *r = &o->request;
+
+	switch (opt)
+	{
+		case OPT_DIR:
+			return take_dir(o, &r->target_dir, optarg);
+		case OPT_CONFIG_DIR:
+			return take_dir(o, &r->config_dir, optarg);
+		case OPT_TABLESPACE:
+			return take_tablespace(o, optarg);
+		case OPT_TIME:
+			return take_target(o, TARGET_TIME, optarg);
+		case OPT_LSN:
+			return take_target(o, TARGET_LSN, optarg);
+		case OPT_XID:
+			return take_target(o, TARGET_XID, optarg);
+		case OPT_NAME:
+			return take_target(o, TARGET_NAME, optarg);
+		case OPT_IMMEDIATE:
+			return take_target(o, TARGET_IMMEDIATE, NULL);
+		case OPT_TIMELINE:
+			return take_timeline(o, optarg);
+		case OPT_INCLUSIVE:
+			return take_inclusive(o, INCLUSIVE_YES);
+		case OPT_EXCLUSIVE:
+			return take_inclusive(o, INCLUSIVE_NO);
+		case OPT_ACTION:
+			return take_action(o, optarg);
+		case OPT_ALLOW_GAP:
+			r->allow_gap = true;
+			return -1;
+		case OPT_STANDBY:
+			r->standby = true;
+			return -1;
+		case OPT_KEEP_ARCHIVING:
+			r->keep_archiving = true;
+			return -1;
+		default:
+			return cli_common_option(&o->common, opt, argv);
+	}
+}
+
+/* What does not go together. */
+static int
+check(struct restore_options *o)
+{
+	struct restore_request *r = &o->request;
+	const struct recovery_target *t = &r->target;
+	char *config_dir = NULL;
+
+	if (r->target_dir == NULL)
+		return cli_usage(o->common.program, "--target-dir is needed");
+	if (r->standby && (t->kind != TARGET_END || r->timeline != 0))
+		return cli_usage(o->common.program, "a standby has no target");
+	if (t->action != NULL && t->kind == TARGET_END)
+		return cli_usage(o->common.program, "--target-action needs a target");
+	if (t->inclusive != INCLUSIVE_DEFAULT && t->kind != TARGET_TIME &&
+		t->kind != TARGET_LSN && t->kind != TARGET_XID)
+		return cli_usage(o->common.program,
+						 "--target-inclusive and --target-exclusive are for a "
+						 "time, an LSN or a transaction");
+	if (r->config_dir == NULL)
+	{
+		if (asprintf(&config_dir, "%s.config", r->target_dir) < 0)
+			return cli_usage(o->common.program, "out of memory");
+		r->config_dir = own(o, config_dir);
+	}
+	return -1;
+}
+
+int
+restore_options_read(struct restore_options *o, int argc, char **argv)
+{
+	int opt, code;
+
+	*o = (struct restore_options){.nowned = 0};
+	cli_common_init(&o->common, "walship restore", help);
+	while ((opt = getopt_long(argc, argv, CLI_SHORT, options, NULL)) != -1)
+		if ((code = take_option(o, opt, argv)) >= 0)
+			return code;
+	if (optind < argc && strcmp(argv[optind], "latest") != 0)
+		o->request.backup_id = argv[optind];
+	if (optind + 1 < argc)
+		return cli_usage(o->common.program, "unexpected \"%s\"",
+						 argv[optind + 1]);
+	return check(o);
+}
+
+void
+restore_options_free(struct restore_options *o)
+{
+	while (o->nowned > 0)
+		free(o->owned[--o->nowned]);
+}
