@@ -157,6 +157,7 @@ def assert_put_ends_the_matter(store: Store) -> None:
 # --- a writer that dies -------------------------------------------------------
 
 
+@pytest.mark.plain_build
 def test_killed_before_every_step(work_dir: Path, storetool: Path) -> None:
     """kill -9 on the way into each system call of a put."""
     root = work_dir / "whole"

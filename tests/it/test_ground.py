@@ -100,7 +100,7 @@ def test_server_that_refuses(new_cluster: ClusterFactory) -> None:
 @pytest.mark.versions
 def test_programs_run_beside_the_server(cluster: Cluster, walship: Programs) -> None:
     """As an archive_command would start them: in the server's own root."""
-    for name in ("walship",):
+    for name in ("wal-push", "wal-fetch", "walship"):
         done = cluster.root.run([walship.path(name), "--help"], cwd=cluster.data)
         assert (done.status, done.err) == (0, "")
         assert name in done.out
