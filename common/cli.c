@@ -73,7 +73,8 @@ cli_cancel(void)
 void
 cli_help(const char *text)
 {
-	if (fputs(text, stdout) == EOF || fflush(stdout) == EOF)
+	if (fputs(text, stdout) == EOF || fflush(stdout) == EOF ||
+		ferror(stdout) != 0)
 		exit(1);
 }
 

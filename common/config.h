@@ -5,14 +5,19 @@
  * (whose absence alone is no error).  Keys before any section hold for every
  * cluster; a section "[cluster <system identifier>]" overrides them for that
  * cluster.  Every key is also the environment variable WALSHIP_<KEY> in upper
- * case, which wins over the file; AWS's own variables fill what neither sets:
- * AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_REGION,
- * AWS_DEFAULT_REGION, AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, AWS_CA_BUNDLE.
- * An unknown key, a key given twice in one section, a bad value, an overlong
- * or continued line is refused with file and line.
+ * case, which wins over the file; an empty variable counts as none.  AWS's own
+ * variables fill what neither sets: AWS_REGION, AWS_DEFAULT_REGION,
+ * AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, AWS_CA_BUNDLE, and, all or none of
+ * them, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN: halves
+ * of two credentials would make none.
  *
- * One table in config.c drives parsing, the environment, `walship check` and
- * the option table of README.  Strings belong to the config and live until
+ * An unknown key, a key given twice in one section, a bad value, a line of
+ * more than 198 bytes, an indented line, a comment behind a value is refused
+ * with file and line; so is a file that holds a secret unless it satisfies the
+ * rule of secretfile.h.
+ *
+ * One table in config_table.c drives parsing, the environment, `walship check`
+ * and the option table of README.  Strings belong to the config and live until
  * config_free, which wipes the secret ones.
  */
 #ifndef COMMON_CONFIG_H

@@ -1,0 +1,143 @@
+"""What a user meets first: help, usage errors, keys, configuration errors."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from ground.pg import ClusterFactory
+from ground.programs import Programs, write_config
+
+PROGRAMS = ["wal-push", "wal-fetch", "walship"]
+
+
+def _commands(walship: Programs) -> list[str]:
+    """The commands that `walship --help` lists."""
+    text = walship.run("walship", "--help").check().out
+    block = text.split("Commands:\n")[1].split("\n\n")[0]
+    return [line.split()[0] for line in block.splitlines()]
+
+
+def test_help_fits_a_terminal(walship: Programs) -> None:
+    calls = [[name] for name in PROGRAMS]
+    calls += [["walship", command] for command in _commands(walship)]
+    assert len(calls) > len(PROGRAMS)
+    for call in calls:
+        result = walship.run(call[0], *call[1:], "--help").check()
+        assert result.err == "", call
+        lines = result.out.splitlines()
+        assert " ".join(call) in result.out, call
+        assert max(map(len, lines)) <= 80, call
+
+
+def test_version(walship: Programs) -> None:
+    shown = {walship.run(name, "--version").check().out for name in PROGRAMS}
+    (text,) = shown
+    assert re.fullmatch(r"walship \d+\.\d+\.\d+\n", text)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [[], ["frobnicate"], ["--frobnicate"], ["keygen"], ["keygen", "a", "b"]],
+    ids=lambda words: " ".join(words) or "nothing",
+)
+def test_misuse_is_explained(walship: Programs, arguments: list[str]) -> None:
+    result = walship.run("walship", *arguments)
+    assert result.status == 2
+    assert result.out == ""
+    lines = result.err.splitlines()
+    assert len(lines) == 2
+    assert lines[1].startswith("Try ") and "--help" in lines[1]
+
+
+def test_keygen(walship: Programs, work_dir: Path) -> None:
+    path = work_dir / "new-key"
+    result = walship.run("walship", "keygen", path).check()
+    assert re.fullmatch(r"[0-9a-f]{16}\n", result.out)
+    assert path.stat().st_mode & 0o7777 == 0o600
+
+    (line,) = [x for x in path.read_text().splitlines() if x[0] != "#"]
+    word, key_id, key = line.split()
+    assert word == "walship-key-v1"
+    assert key_id == result.out.strip()
+    assert re.fullmatch(r"[0-9a-f]{64}", key)
+    assert key not in result.err
+    assert "copy" in result.err
+
+    before = path.read_bytes()
+    refused = walship.run("walship", "keygen", path)
+    assert refused.status == 1
+    assert refused.out == ""
+    assert "exists already" in refused.err
+    assert path.read_bytes() == before
+
+
+def _push(walship: Programs, config: Path, work_dir: Path, **env: str) -> str:
+    """What wal-push says when it cannot even begin."""
+    environment = {"WALSHIP_CONFIG": str(config), **env}
+    result = walship.run(
+        "wal-push", "pg_wal/000000010000000000000001", env=environment, cwd=work_dir
+    )
+    assert 1 <= result.status <= 125
+    lines = result.err.splitlines()
+    assert len(lines) == 1, "a failure is one line of the server's log"
+    return lines[0]
+
+
+@pytest.fixture
+def data_dir(new_cluster: ClusterFactory) -> Path:
+    """A data directory with WAL in it, for wal-push to be called in."""
+    return new_cluster(start=False).data
+
+
+def test_mistakes_in_the_configuration(
+    walship: Programs, work_dir: Path, data_dir: Path
+) -> None:
+    path = write_config(work_dir / "f.conf", spoon="/a")
+    assert f'"{path}", line 1: unknown key "spoon"' in _push(walship, path, data_dir)
+
+    write_config(path, repository="s3://bucket", encryption="none", log_level="loud")
+    assert 'line 3: invalid value "loud"' in _push(walship, path, data_dir)
+
+    write_config(path, repository="file:///nowhere")
+    assert "no key is configured" in _push(walship, path, data_dir)
+
+    write_config(path, encryption="none")
+    assert "no repository is configured" in _push(walship, path, data_dir)
+
+    write_config(path, s3_secret_access_key="hush")
+    path.chmod(0o644)
+    said = _push(walship, path, data_dir)
+    assert "has group or world access" in said and "hush" not in said
+
+
+def test_a_secret_in_the_environment_is_not_repeated(
+    walship: Programs, work_dir: Path, data_dir: Path
+) -> None:
+    path = write_config(work_dir / "f.conf", encryption="none")
+    secret = {"WALSHIP_S3_SECRET_ACCESS_KEY": "hush\x01"}
+    said = _push(walship, path, data_dir, **secret)
+    assert "WALSHIP_S3_SECRET_ACCESS_KEY" in said and "hush" not in said
+
+
+def test_programs_that_need_no_network_load_none(walship: Programs) -> None:
+    """A process that links libcurl takes milliseconds to start."""
+    for name in ("wal-push", "wal-fetch"):
+        trace = walship.run(name, "--version", env={"LD_TRACE_LOADED_OBJECTS": "1"})
+        loaded = trace.check().out
+        assert "libsodium" in loaded
+        for library in ("curl", "libpq", "ssl", "crypto", "expat", "yajl"):
+            assert library not in loaded, (name, library)
+
+
+def test_no_core_file(walship: Programs, work_dir: Path, data_dir: Path) -> None:
+    """Keys are in memory: a crash must not write them to a disk."""
+    limits = work_dir / "limits"
+    config = write_config(
+        work_dir / "f.conf",
+        repository="file:///nowhere",
+        key_command=f"cat /proc/$PPID/limits >{limits}; exit 9",
+    )
+    assert "key_command failed with exit code 9" in _push(walship, config, data_dir)
+    assert re.search(r"^Max core file size +0 +0 ", limits.read_text(), re.M)
