@@ -277,6 +277,9 @@ take_tablespace(struct manifest_reader *r, const struct jsonl_line *line,
 		return st;
 	if (oid == 0)
 		return jsonl_invalid(line, "oid", err);
+	if (r->files + r->dirs > 0)
+		return err_set(err, ST_CORRUPT, "line %llu is out of order",
+					   (unsigned long long) line->number);
 	if (strlen(location) > MANIFEST_PATH_MAX || location[0] == '\0')
 		return jsonl_invalid(line, "location", err);
 	if (r->handler->tablespace == NULL)

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "basebackup/fetch.h"
 #include "basebackup/progress.h"
@@ -131,6 +132,29 @@ fetch_content(struct restore *r, struct err *err)
 	return st;
 }
 
+/*
+ * Debian's postgresql.conf includes the directory conf.d beside it, without
+ * which the server would not start; when it is empty, no file stands for it.
+ */
+static enum status
+complete_config(struct restore *r, struct err *err)
+{
+	const char *file = r->plan->settings.config_file;
+	char path[MANIFEST_PATH_MAX + 1];
+	const char *slash;
+
+	if (file == NULL || !manifest_path_valid(file + 1) ||
+		faccessat(tree_fd(r->tree, PLAN_CONFIG), file + 1, F_OK, 0) != 0)
+		return ST_OK;
+	slash = strrchr(file + 1, '/');
+	if (slash == NULL ||
+		(size_t) snprintf(path, sizeof(path), "%.*s/conf.d",
+						  (int) (slash - (file + 1)), file + 1) >=
+			sizeof(path))
+		return ST_OK;
+	return tree_mkdir(r->cursor, PLAN_CONFIG, path, 0700, err);
+}
+
 /* What a data directory has that no backup holds. */
 static enum status
 complete_tree(struct restore *r, struct err *err)
@@ -145,6 +169,7 @@ complete_tree(struct restore *r, struct err *err)
 		(st = tree_mkdir(r->cursor, PLAN_DATA, "pg_tblspc", mode, err)) !=
 			ST_OK)
 		return st;
+	st = r->plan->nconfigs > 0 ? complete_config(r, err) : ST_OK;
 	for (size_t i = 0; st == ST_OK && i < r->plan->ntablespaces; i++)
 	{
 		const struct plan_tablespace *t = &r->plan->tablespaces[i];
