@@ -234,23 +234,34 @@ tell_environment(void)
 		}
 }
 
-/* "-c name=path" of a configuration file that was stored, for pg_ctl -o. */
+/* " -c name=value", for pg_ctl's -o. */
+static void
+add_option(FILE *out, const char *name, const char *value)
+{
+	char *word = NULL, *quoted = NULL;
+	struct err err;
+
+	if (asprintf(&word, "%s=%s", name, value) < 0)
+		return;
+	if (shell_quote((const char *const[]){"-c", word, NULL}, &quoted, &err) ==
+		ST_OK)
+		(void) fprintf(out, " %s", quoted);
+	free(word);
+	free(quoted);
+}
+
+/* A configuration file, if it was stored. */
 static void
 add_config_option(FILE *out, const struct restore_request *r, const char *name,
 				  const char *path)
 {
-	char *word = NULL, *quoted = NULL, *full = NULL;
-	struct err err;
+	char *full = NULL;
 
 	if (path == NULL || asprintf(&full, "%s%s", r->config_dir, path) < 0)
 		return;
-	if (access(full, R_OK) == 0 && asprintf(&word, "%s=%s", name, full) > 0 &&
-		shell_quote((const char *const[]){"-c", word, NULL}, &quoted, &err) ==
-			ST_OK)
-		(void) fprintf(out, " %s", quoted);
+	if (access(full, R_OK) == 0)
+		add_option(out, name, full);
 	free(full);
-	free(word);
-	free(quoted);
 }
 
 static void
@@ -278,8 +289,7 @@ tell_next(const struct restore_request *r, const struct plan *plan)
 		add_config_option(out, r, "hba_file", s->hba_file);
 		add_config_option(out, r, "ident_file", s->ident_file);
 		/* That configuration names the original's data directory. */
-		(void) fprintf(out, " -c data_directory=");
-		(void) fputs(r->target_dir, out);
+		add_option(out, "data_directory", r->target_dir);
 	}
 	(void) fclose(out);
 	if (options != NULL && *options != '\0')

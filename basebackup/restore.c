@@ -147,10 +147,9 @@ complete_config(struct restore *r, struct err *err)
 		faccessat(tree_fd(r->tree, PLAN_CONFIG), file + 1, F_OK, 0) != 0)
 		return ST_OK;
 	slash = strrchr(file + 1, '/');
-	if (slash == NULL ||
-		(size_t) snprintf(path, sizeof(path), "%.*s/conf.d",
-						  (int) (slash - (file + 1)), file + 1) >=
-			sizeof(path))
+	if (slash == NULL || (size_t) snprintf(path, sizeof(path), "%.*s/conf.d",
+										   (int) (slash - (file + 1)),
+										   file + 1) >= sizeof(path))
 		return ST_OK;
 	return tree_mkdir(r->cursor, PLAN_CONFIG, path, 0700, err);
 }
