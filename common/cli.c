@@ -106,6 +106,7 @@ cli_common_init(struct cli_common *common, const char *program,
 				const char *help)
 {
 	*common = (struct cli_common){.program = program, .help = help};
+	log_init(program, LOG_FORMAT_TEXT, LOG_LEVEL_AUTO);
 
 	/* What getopt_long would say differs from house style. */
 	opterr = 0;

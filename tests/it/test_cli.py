@@ -141,3 +141,14 @@ def test_no_core_file(walship: Programs, work_dir: Path, data_dir: Path) -> None
     )
     assert "key_command failed with exit code 9" in _push(walship, config, data_dir)
     assert re.search(r"^Max core file size +0 +0 ", limits.read_text(), re.M)
+
+
+@pytest.mark.parametrize("call", [["wal-push", "x"], ["walship", "list"]], ids=" ".join)
+def test_errors_name_the_program_that_met_them(
+    walship: Programs, call: list[str], work_dir: Path
+) -> None:
+    """Also before there is a configuration: they stand in the server's log."""
+    result = walship.run(*call, "--config", work_dir / "absent")
+    program = call[0] if "-" in call[0] else " ".join(call)
+    assert result.status in (1, 2)
+    assert result.err.startswith(f"{program}: ERROR: could not open")
