@@ -10,11 +10,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "common/timeline.h"
+#include "common/wal_history.h"
 #include "common/walscan.h"
 
-#define TEXT_BYTES_MAX ((size_t) 8 << 20) /* of a history or .backup */
-#define CHUNK_BYTES    ((size_t) 1 << 20)
+#define CHUNK_BYTES ((size_t) 1 << 20)
 
 static const char BACKUP_BEGINNING[] = "START WAL LOCATION: ";
 
@@ -82,53 +81,32 @@ check_segment(struct wal_file *file, uint64_t system_identifier,
 }
 
 static enum status
-check_history(const struct wal_file *file, const char *text, struct err *err)
-{
-	struct timeline_history history;
-	size_t ancestors;
-
-	if (timeline_history_parse(file->name.timeline, text,
-							   (size_t) file->size_bytes, &history,
-							   err) != ST_OK)
-		return err_context(err, "file \"%s\"", file->path);
-	ancestors = history.nentries - 1;
-	timeline_history_free(&history);
-	if (ancestors == 0)
-		return err_set(err, ST_CORRUPT, "file \"%s\" names no ancestor",
-					   file->path);
-	return ST_OK;
-}
-
-static enum status
-check_backup(const struct wal_file *file, const char *text, struct err *err)
-{
-	size_t len = sizeof(BACKUP_BEGINNING) - 1;
-
-	if (file->size_bytes < len || memcmp(text, BACKUP_BEGINNING, len) != 0)
-		return err_set(err, ST_CORRUPT,
-					   "file \"%s\" is not a backup history file", file->path);
-	return ST_OK;
-}
-
-static enum status
 check_text(struct wal_file *file, struct err *err)
 {
 	enum status status;
 	char *text;
 
-	if (file->size_bytes > TEXT_BYTES_MAX)
+	if (file->size_bytes > WAL_HISTORY_BYTES_MAX)
 		return err_set(err, ST_CORRUPT, "file \"%s\" is too long for its name",
 					   file->path);
 	text = malloc((size_t) file->size_bytes);
 	if (text == NULL)
 		return err_set(err, ST_NOMEM, "out of memory");
 	status = wal_file_read(file, text, (size_t) file->size_bytes, err);
-	if (status == ST_OK)
-		status = file->name.kind == WAL_HISTORY
-					 ? check_history(file, text, err)
-					 : check_backup(file, text, err);
+	if (status != ST_OK)
+	{
+		free(text);
+		return status;
+	}
+	if (file->name.kind == WAL_HISTORY)
+		status = wal_history_check(file->name.timeline, text,
+								   (size_t) file->size_bytes, err);
+	else if (file->size_bytes < sizeof(BACKUP_BEGINNING) - 1 ||
+			 memcmp(text, BACKUP_BEGINNING, sizeof(BACKUP_BEGINNING) - 1) != 0)
+		status = err_set(err, ST_CORRUPT, "not a backup history file");
 	free(text);
-	return status;
+	return status == ST_OK ? ST_OK
+						   : err_context(err, "file \"%s\"", file->path);
 }
 
 /* Everything that an open descriptor tells. */

@@ -22,7 +22,7 @@
 #include "walship/spool.h"
 
 /* Beyond the deadline that every wait of our own looks at. */
-#define ALARM_GRACE_MS 15000
+#define ALARM_GRACE_MS 5000
 
 static const char HELP[] =
 	"Usage: wal-push [OPTION]... PATH\n"
@@ -155,6 +155,7 @@ main(int argc, char **argv)
 	int code;
 
 	cli_signals();
+	log_init("wal-push", LOG_FORMAT_TEXT, LOG_LEVEL_WARNING);
 	cli_common_init(&common, "wal-push", HELP);
 	while ((opt = getopt_long(argc, argv, CLI_SHORT, options, NULL)) != -1)
 		if ((code = cli_common_option(&common, opt, argv)) >= 0)
