@@ -28,13 +28,16 @@ explain(long code, const char *header, const char *body, struct err *err)
 								   .permission = "s3:GetObject",
 								   .may_be_missing = true,
 								   .now_s = 1700000000};
-	struct s3_answer answer = {.code = code,
-							   .body = (char *) (uintptr_t) body,
-							   .body_len = strlen(body)};
+	struct s3_answer answer = {
+		.code = code, .body = strdup(body), .body_len = strlen(body)};
+	enum status status;
 
+	assert_non_null(answer.body);
 	s3_headers_reset(&answer.headers);
 	s3_headers_line(&answer.headers, header, strlen(header));
-	return s3_error_explain(&address, &credentials, &question, &answer, err);
+	status = s3_error_explain(&address, &credentials, &question, &answer, err);
+	s3_answer_free(&answer);
+	return status;
 }
 
 #define S3(code) "<Error><Code>" code "</Code></Error>"
@@ -207,16 +210,18 @@ keys_of_a_multi_delete(void **state)
 static void
 codes_are_recognised(void **state)
 {
-	struct s3_answer answer = {.body = (char *) (uintptr_t) S3("NoSuchKey"),
+	struct s3_answer answer = {.body = strdup(S3("NoSuchKey")),
 							   .body_len = strlen(S3("NoSuchKey"))};
 
 	(void) state;
+	assert_non_null(answer.body);
 	assert_true(s3_error_is(&answer, "NoSuchKey"));
 	assert_false(s3_error_is(&answer, "NoSuchBucket"));
 	answer.body_len--;
 	assert_false(s3_error_is(&answer, "NoSuchKey"));
 	answer.body_len = 0;
 	assert_false(s3_error_is(&answer, "NoSuchKey"));
+	s3_answer_free(&answer);
 }
 
 int
