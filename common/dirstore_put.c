@@ -99,20 +99,20 @@ open_directory(struct put *p, struct err *err)
 	size_t len = (size_t) (p->leaf - p->key);
 	const char *name = path;
 	char *slash;
-	int held;
+	bool held;
 	enum status rc = ST_OK;
 
 	memcpy(path, p->key, len);
 	path[len] = '\0';
-	held = dirstore_holds_object(p->root_fd, len > 0 ? path : ".");
-	if (held < 0)
-		return fail(p, "read directory of", err);
-	p->dir_fd = openat(p->root_fd, held == 1 && len > 0 ? path : ".",
+
+	/* Where it cannot be told, syncing once more is never wrong. */
+	held = dirstore_holds_object(p->root_fd, len > 0 ? path : ".") == 1;
+	p->dir_fd = openat(p->root_fd, held && len > 0 ? path : ".",
 					   O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (p->dir_fd < 0)
 		return errno == ENOENT ? vanished(p, err)
 							   : fail(p, "open directory of", err);
-	if (held == 1)
+	if (held)
 		return ST_OK;
 	while (rc == ST_OK && (slash = strchr(name, '/')) != NULL)
 	{

@@ -62,11 +62,17 @@ class Store:
         return [path for path in self.root.rglob(".tmp-*") if path.is_file()]
 
     def traced(
-        self, *inject: str, key: str = KEY, content: bytes = CONTENT
+        self,
+        *inject: str,
+        command: str = "put",
+        key: str = KEY,
+        content: bytes = CONTENT,
     ) -> tuple[Result, str]:
-        """A put under strace, with faults; and what strace saw."""
+        """A command under strace, with faults; and what strace saw."""
         log = self.root.parent / "strace"
         options = [f"--inject={fault}" for fault in inject]
+        if command == "get":  # the loader reads in the same way
+            options.append(f"--trace-path={self.root / key}")
         env = self.env()
         if "ASAN_OPTIONS" in os.environ:  # leaks cannot be looked for under ptrace
             env["ASAN_OPTIONS"] = os.environ["ASAN_OPTIONS"] + ":detect_leaks=0"
@@ -75,10 +81,10 @@ class Store:
                 "strace",
                 "-f",
                 f"--output={log}",
-                f"--trace={','.join(STEPS)},renameat2",
+                f"--trace={','.join(STEPS)},renameat2,pread64",
                 *options,
                 self.tool,
-                "put",
+                command,
                 key,
             ],
             env=env,
@@ -166,7 +172,8 @@ def test_killed_before_every_step(work_dir: Path, storetool: Path) -> None:
     assert done.status == 0, done.err
     counts = {step: trace.count(f" {step}(") for step in STEPS}
     assert all(counts.values()), counts
-    assert counts["write"] >= 3 and counts["fsync"] >= 4, counts
+    # Syncs: the three directories above, the file, its directory.
+    assert counts["write"] >= 3 and counts["fsync"] == 5, counts
 
     for step in STEPS:
         for number in range(1, counts[step] + 1):
@@ -228,7 +235,7 @@ def test_sync_fails(store: Store, error: str) -> None:
     store.root.joinpath("probe").mkdir()
     _, trace = Store(store.root / "probe", store.tool).traced()
     syncs = trace.count(" fsync(")
-    assert syncs >= 4
+    assert syncs == 5
     for number in range(1, syncs + 1):
         root = store.root / str(number)
         root.mkdir()
@@ -276,6 +283,42 @@ def test_stale_handle_is_retried(store: Store) -> None:
     done, _ = store.traced("linkat:error=ESTALE:when=1..2")
     assert done.status == 0, done.err
     assert store.get() == CONTENT and store.leftovers() == []
+
+
+def test_deletion_is_synced_before_it_counts(store: Store) -> None:
+    """Or a pack could come back behind the manifest that went after it."""
+    store.put().check()
+    failed, _ = store.traced("fsync:error=EIO", command="rm")
+    assert failed.status == 1
+    assert "io: could not sync directory" in failed.err and "EIO" not in failed.err
+    assert failed.out == f"{KEY} io\n"
+    store.put().check()
+    done, trace = store.traced(command="rm")
+    assert done.out == f"{KEY} ok\n" and done.status == 0
+    assert trace.count(" fsync(") == 1
+    assert list(store.root.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome"), [("EIO", "io: could not read "), ("ESTALE", "")]
+)
+def test_reading_fails(store: Store, error: str, outcome: str) -> None:
+    """Delivered bytes are not delivered again when a retry goes on."""
+    store.put().check()
+    got, _ = store.traced(f"pread64:error={error}:when=2..3", command="get")
+    assert got.err.startswith(outcome)
+    if outcome:
+        assert got.status == 1 and "missing" not in got.err
+    else:
+        assert got.status == 0 and got.raw_out == CONTENT
+
+
+def test_unreadable_neighbour(store: Store) -> None:
+    """A foreign directory in the root keeps nobody from writing."""
+    store.root.chmod(0o777)
+    (store.root / "private").mkdir(mode=0o700)
+    store.run("put", "mine", stdin=b"x", user=PG_USER).check()
+    assert store.run("get", "mine", user=PG_USER).check().out == "x"
 
 
 def test_no_hard_links(store: Store) -> None:

@@ -262,6 +262,22 @@ test_root_absent(void **state)
 	assert_int_equal(mkdir(root, 0700), 0);
 }
 
+/* Removed behind an open descriptor: what follows is not "missing" either. */
+static void
+test_root_removed(void **state)
+{
+	const struct dirstore *ds = (const struct dirstore *) store;
+	int fd;
+
+	(void) state;
+	assert_int_equal(dirstore_open_root(ds, &fd, &err), ST_OK);
+	assert_int_equal(dirstore_check_root(ds, fd, &err), ST_OK);
+	assert_int_equal(rmdir(root), 0);
+	assert_int_equal(dirstore_check_root(ds, fd, &err), ST_CONFIG);
+	close(fd);
+	assert_int_equal(mkdir(root, 0700), 0);
+}
+
 static void
 test_root_relative(void **state)
 {
@@ -620,6 +636,7 @@ main(void)
 		T(sink_refuses),
 		T(missing),
 		T(root_absent),
+		T(root_removed),
 		T(root_relative),
 		T(list_order),
 		T(list_start_after),
