@@ -199,12 +199,12 @@ probe_put(struct s3_store *store, struct store_features *out, struct err *err)
 	enum status removed;
 
 	if (status == ST_OK)
-		status = s3_put(&store->base, key, "walship\n", 8, err);
+		status = s3_put(&store->base, key, "", 0, err);
 	if (status != ST_OK)
 		return status;
 	if (store->conditional_put)
 	{
-		status = s3_put(&store->base, key, "walship\n", 8, &second);
+		status = s3_put(&store->base, key, "", 0, &second);
 
 		/* Off by now: the store does not know the condition at all. */
 		out->conditional_put = store->conditional_put && status == ST_EXISTS;

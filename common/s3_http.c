@@ -255,40 +255,6 @@ on_socket(void *arg, curl_socket_t fd, curlsocktype purpose)
 
 /* --- setting up --------------------------------------------------------- */
 
-/*
- * The headers as curl wants them.  NULL: out of memory.  Those that curl
- * would add by itself, and that nobody asked for, are switched off.
- */
-static struct curl_slist *
-make_headers(const struct s3_request *request)
-{
-	struct curl_slist *list = NULL;
-	struct curl_slist *longer;
-	char *line;
-
-	for (size_t i = 0; i < request->nheaders; i++)
-	{
-		const struct s3_header *header = &request->headers[i];
-
-		if (asprintf(&line, "%s: %s", header->name, header->value) < 0)
-			break;
-		longer = curl_slist_append(list, line);
-		OPENSSL_cleanse(line, strlen(line));
-		free(line);
-		if (longer == NULL)
-			break;
-		list = longer;
-		if (i + 1 == request->nheaders)
-		{
-			longer = curl_slist_append(list, "Expect:");
-			if (longer != NULL)
-				return longer;
-		}
-	}
-	curl_slist_free_all(list);
-	return NULL;
-}
-
 /* A session token is among them. */
 static void
 free_headers(struct curl_slist *list)
@@ -296,6 +262,44 @@ free_headers(struct curl_slist *list)
 	for (struct curl_slist *item = list; item != NULL; item = item->next)
 		OPENSSL_cleanse(item->data, strlen(item->data));
 	curl_slist_free_all(list);
+}
+
+/* Appends a line; on failure frees the whole list.  False: out of memory. */
+static bool
+append_line(struct curl_slist **list, const char *line)
+{
+	struct curl_slist *longer = curl_slist_append(*list, line);
+
+	if (longer == NULL)
+		free_headers(*list);
+	*list = longer;
+	return longer != NULL;
+}
+
+/* The headers as curl wants them.  NULL: out of memory. */
+static struct curl_slist *
+make_headers(const struct s3_request *request)
+{
+	struct curl_slist *list = NULL;
+
+	/* curl would wait a second for a "100 Continue" that few servers send. */
+	bool ok = append_line(&list, "Expect:");
+
+	for (size_t i = 0; ok && i < request->nheaders; i++)
+	{
+		const struct s3_header *header = &request->headers[i];
+		char *line;
+
+		if (asprintf(&line, "%s: %s", header->name, header->value) < 0)
+		{
+			free_headers(list);
+			return NULL;
+		}
+		ok = append_line(&list, line);
+		OPENSSL_cleanse(line, strlen(line));
+		free(line);
+	}
+	return list;
 }
 
 static long

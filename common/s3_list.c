@@ -30,7 +30,7 @@ parse_page(const struct s3_call *call, const struct s3_answer *answer,
 	char what[STORE_KEY_MAX + 64];
 	enum status status = ST_CORRUPT;
 
-	if (!answer->body_cut && answer->body_len > 0)
+	if (answer->body_len > 0)
 		status = s3_xml_parse_list(answer->body, answer->body_len, page);
 	if (status == ST_OK)
 		return ST_OK;

@@ -193,10 +193,8 @@ take_answer(struct removal *r, const struct s3_call *call,
 
 	if (s3_xml_parse_error(answer->body, answer->body_len, &error) == ST_OK)
 		return s3_call_refused(r->store, call, answer, err);
-	status = answer->body_cut
-				 ? ST_CORRUPT
-				 : s3_xml_parse_delete(answer->body, answer->body_len,
-									   note_outcome, r);
+	status =
+		s3_xml_parse_delete(answer->body, answer->body_len, note_outcome, r);
 	if (status == ST_NOMEM)
 		return err_set(err, ST_NOMEM, "out of memory");
 	for (size_t i = 0; i < r->nkeys; i++)

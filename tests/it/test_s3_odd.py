@@ -7,6 +7,7 @@ a clear word of an S3 server is ever taken for "the object does not exist".
 from __future__ import annotations
 
 import re
+import socket
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -186,6 +187,11 @@ def test_a_range(script: Script, name: str) -> None:
         assert got.out == ""
 
 
+def test_a_first_byte_without_its_range(script: Script) -> None:
+    store, _ = script(answer(206, b"d", ETAG))
+    assert status(store("--once", "get", "k", "0", "1")) == "config"
+
+
 @pytest.mark.parametrize("chunk", [b"5\r\natada", b"2\r\nat"])
 def test_chunks_that_are_not_the_range(script: Script, chunk: bytes) -> None:
     """Complete as HTTP, but more or less than the answer itself promises."""
@@ -219,14 +225,20 @@ def test_a_read_goes_on_after_a_cut(script: Script) -> None:
     assert [asked.method for asked in server.asked] == ["GET", "GET", "HEAD"]
 
 
-def test_an_error_without_end(script: Script) -> None:
+@pytest.mark.parametrize(
+    ("code", "expected"), [(503, "retry"), (404, "retry"), (403, "auth")]
+)
+def test_an_error_without_end(script: Script, code: int, expected: str) -> None:
     """What is kept of it is bounded, and its code still counts."""
-    store, _ = script(Say(b"HTTP/1.1 503 No\r\n\r\n" + b"x" * 3_000_000, close=True))
-    assert status(store("--once", "get", "k")) == "retry"
-    store, _ = script(Say(b"HTTP/1.1 404 No\r\n\r\n" + b"x" * 3_000_000, close=True))
-    assert status(store("--once", "get", "k")) == "retry"
-    store, _ = script(Say(b"HTTP/1.1 403 No\r\n\r\n" + b"x" * 3_000_000, close=True))
-    assert status(store("--once", "get", "k")) == "auth"
+    head = f"HTTP/1.1 {code} No\r\n\r\n".encode()
+    store, _ = script(Say(head, endless=b"x" * 65536))
+    assert status(store("--once", "get", "k")) == expected
+
+
+def test_a_listing_without_end(script: Script) -> None:
+    head = b"HTTP/1.1 200 OK\r\n\r\n<ListBucketResult>"
+    store, _ = script(Say(head, endless=b"<Contents><Key>p/k</Key></Contents>" * 999))
+    assert status(store("--once", "list", "")) == "retry"
 
 
 # --- redirects and secrets --------------------------------------------------------
@@ -511,6 +523,23 @@ def test_a_kept_connection_that_the_server_closed(script: Script) -> None:
     store, server = script(answer(200, b"", ETAG, close=True))
     store("--once", "fill", "k", "1", "5").check()
     assert len(server.asked) == 5
+
+
+def test_a_connection_that_does_not_come_about(script: Script) -> None:
+    """A listener whose queue is full drops what else knocks."""
+    store, _ = script(answer())
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
+        port = full.getsockname()[1]
+        waiting = [socket.socket() for _ in range(4)]
+        for knock in waiting:
+            knock.setblocking(False)
+            knock.connect_ex(("127.0.0.1", port))
+        there = store.but(s3_endpoint=f"http://127.0.0.1:{port}", connect_timeout="1s")
+        late = there("--once", "get", "k")
+        for knock in waiting:
+            knock.close()
+    assert status(late) == "retry"
+    assert "no connection within 1000 ms" in late.err
 
 
 def test_through_a_proxy_of_the_environment(script: Script) -> None:

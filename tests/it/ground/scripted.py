@@ -19,10 +19,14 @@ class Asked:
 
 @dataclass(frozen=True)
 class Say:
-    """An answer: raw bytes, and whether the connection ends behind them."""
+    """An answer: raw bytes, and whether the connection ends behind them.
+
+    endless is repeated behind them for as long as the client listens.
+    """
 
     raw: bytes
     close: bool = False
+    endless: bytes = b""
 
 
 def answer(
@@ -89,6 +93,8 @@ class Scripted:
                     self._asked.append(asked)
                 say = self._answers[number]
                 connection.sendall(say.raw)
+                while say.endless:
+                    connection.sendall(say.endless)
                 if say.close:
                     connection.shutdown(socket.SHUT_RDWR)
                     break
