@@ -8,11 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define QUERY_MS 30000
+#include "basebackup/server_facts.h"
 
-/* The major versions that are tested. */
-#define VERSION_MIN 15
-#define VERSION_MAX 18
+#define QUERY_MS 30000
 
 static enum status
 ask(const struct check_server *server, const char *sql, struct pgresult **out,
@@ -73,11 +71,11 @@ check_version(struct check *check, const struct check_server *server)
 	int major = server->version / 10000;
 	int minor = server->version % 10000;
 
-	if (major < VERSION_MIN)
+	if (major < SERVER_MAJOR_MIN)
 		check_tell(check, CHECK_FAIL, "server_version",
 				   "PostgreSQL 15 and newer are supported.", "%d.%d", major,
 				   minor);
-	else if (major > VERSION_MAX)
+	else if (major > SERVER_MAJOR_MAX)
 		check_tell(check, CHECK_WARNING, "server_version",
 				   "Look for a newer version of walship.",
 				   "%d.%d is newer than this program knows", major, minor);

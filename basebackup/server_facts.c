@@ -12,9 +12,6 @@
 #include "common/log.h"
 #include "common/walname.h"
 
-#define VERSION_MIN 150000
-#define VERSION_END 190000
-
 /* One value of one row; *res holds it. */
 static enum status
 one_value(struct pgconn *conn, const char *sql,
@@ -124,13 +121,14 @@ identify(struct pgconn *conn, const struct deadline *deadline,
 static enum status
 check_version(int version, struct err *err)
 {
-	if (version >= VERSION_MIN && version < VERSION_END)
+	int major = version / 10000;
+
+	if (major >= SERVER_MAJOR_MIN && major <= SERVER_MAJOR_MAX)
 		return ST_OK;
 	return err_set(err, ST_CONFIG,
 				   "cannot back up PostgreSQL %d: only versions %d to %d are "
 				   "supported",
-				   version / 10000, VERSION_MIN / 10000,
-				   VERSION_END / 10000 - 1);
+				   major, SERVER_MAJOR_MIN, SERVER_MAJOR_MAX);
 }
 
 enum status

@@ -19,6 +19,10 @@
 #include "common/deadline.h"
 #include "common/err.h"
 
+/* The major versions that walship is tested with. */
+#define SERVER_MAJOR_MIN 15
+#define SERVER_MAJOR_MAX 19
+
 struct server_facts
 {
 	uint64_t system_identifier;

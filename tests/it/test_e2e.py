@@ -16,12 +16,10 @@ from ground import roots, tls
 from ground.host import run
 from ground.pg import Cluster, ClusterFactory
 from ground.programs import Programs, write_config
-from ground.s3 import Gateway
 from ground.s3client import Bucket
 
 SOURCE = Path(__file__).resolve().parents[2]
 READER = SOURCE / "tests/reader/read_walship.py"
-STORES = ["dir", "s3-http", "s3-https"]
 
 # Every row of every table that pgbench writes, as one number.
 FINGERPRINT = """
@@ -32,45 +30,21 @@ select md5(string_agg(t, '|' order by t)) from (
   select format('h %s', x) from pgbench_history x) rows"""
 
 
-@pytest.fixture(params=STORES)
-def config(
-    request: pytest.FixtureRequest,
-    work_dir: Path,
-    spool_dir: Path,
-    key_file: Path,
-) -> Path:
+@pytest.fixture(params=["dir", "s3", "https"])
+def config(request: pytest.FixtureRequest, work_dir: Path) -> Path:
     """A configuration for each kind of repository, encrypted."""
-    return make_config(request, request.param, work_dir, spool_dir, key_file)
-
-
-def make_config(
-    request: pytest.FixtureRequest,
-    store: str,
-    work_dir: Path,
-    spool_dir: Path,
-    key_file: Path,
-) -> Path:
-    path = work_dir / f"{store}.conf"
-    keys: dict[str, str | Path] = {"spool": spool_dir, "key_file": key_file}
-    if store == "dir":
-        repo = request.getfixturevalue("repo_dir")
-        return write_config(path, repository=f"file://{repo}", **keys)
-    gateway: Gateway = request.getfixturevalue("gateway")
-    bucket: Bucket = request.getfixturevalue("bucket")
-    keys |= {
-        "repository": f"s3://{bucket.name}/some/prefix",
-        "s3_region": gateway.region,
-        "s3_addressing": "path",
-        "s3_access_key_id": gateway.credentials.access_key,
-        "s3_secret_access_key": gateway.credentials.secret_key,
-        "s3_endpoint": gateway.endpoint,
-    }
-    if store == "s3-https":
-        authority: tls.Authority = request.getfixturevalue("authority")
-        proxy = request.getfixturevalue("tls_proxy")()
-        keys["s3_endpoint"] = f"https://localhost:{proxy.port}"
-        keys["s3_ca_file"] = authority.ca_file
-    return write_config(path, **keys)
+    if request.param != "https":
+        path: Path = request.getfixturevalue(f"{request.param}_config")
+        return path
+    plain: Path = request.getfixturevalue("s3_config")
+    authority: tls.Authority = request.getfixturevalue("authority")
+    proxy: tls.TlsProxy = request.getfixturevalue("tls_proxy")()
+    keys = dict(
+        line.split(" = ", 1) for line in plain.read_text(encoding="utf-8").splitlines()
+    )
+    keys["s3_endpoint"] = f"https://localhost:{proxy.port}"
+    keys["s3_ca_file"] = str(authority.ca_file)
+    return write_config(work_dir / "https.conf", **keys)
 
 
 class Site:
@@ -200,7 +174,7 @@ def decode_archive(repo: Path, sysid: str, key_file: Path, target: Path) -> None
         run([*args, "--key-file", key_file]).check()
 
 
-@pytest.mark.parametrize("config", ["dir", "s3-http"], indirect=True)
+@pytest.mark.parametrize("config", ["dir", "s3"], indirect=True)
 def test_copied_repository_restores(
     site: Site,
     config: Path,
@@ -218,14 +192,14 @@ def test_copied_repository_restores(
     primary.stop()
 
     copied = work_dir / "elsewhere"
-    if config.name == "dir.conf":
+    if "file://" in config.read_text(encoding="utf-8"):
         repo: Path = request.getfixturevalue("repo_dir")
         shutil.copytree(repo, copied)
         shutil.rmtree(repo)
     else:
         bucket: Bucket = request.getfixturevalue("bucket")
-        for key in bucket.list("some/prefix/"):
-            path = copied / key.removeprefix("some/prefix/")
+        for key in bucket.list("it/"):
+            path = copied / key.removeprefix("it/")
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(bucket.get(key))
     run(["chown", "-R", f"{roots.PG_USER}:", copied]).check()
