@@ -202,64 +202,74 @@ check_summarize_wal(struct check *check, const struct check_server *server)
 }
 
 /*
- * What a least-privileged role needs, and the statement that gives it.  The
- * query yields a row each: name, granted, what for, statement.
+ * What a least-privileged role needs, and the statement that gives it: a row
+ * each of name, granted, needed, what for, statement.  Whether configuration
+ * lies outside the data directory (as Debian has it) is known only to a role
+ * that may see where; otherwise it is assumed.
  */
+static const char grants_sql[] =
+	"WITH outside(yes) AS ("
+	" SELECT coalesce(bool_or(NOT starts_with(f.path, d.setting || '/')),"
+	" true)"
+	" FROM (SELECT setting AS path FROM pg_settings"
+	" WHERE name IN ('config_file', 'hba_file', 'ident_file')"
+	" UNION SELECT sourcefile FROM pg_settings"
+	" WHERE sourcefile IS NOT NULL) f, pg_settings d"
+	" WHERE d.name = 'data_directory' AND f.path <> '') "
+	"SELECT g.name, g.granted, g.needed, g.purpose,"
+	" 'GRANT ' || g.what || ' TO ' || quote_ident(current_user) "
+	"FROM outside, LATERAL (VALUES"
+	" ('pg_read_all_settings',"
+	" pg_has_role(current_user, 'pg_read_all_settings', 'USAGE'), true,"
+	" 'record the settings and find the configuration files',"
+	" 'pg_read_all_settings'),"
+	" ('pg_read_server_files',"
+	" pg_has_role(current_user, 'pg_read_server_files', 'USAGE'), yes,"
+	" 'back up configuration files outside the data directory',"
+	" 'pg_read_server_files'),"
+	" ('pg_read_binary_file',"
+	" has_function_privilege('pg_read_binary_file(text)', 'EXECUTE'), yes,"
+	" 'back up configuration files outside the data directory',"
+	" 'EXECUTE ON FUNCTION pg_read_binary_file(text)'),"
+	" ('pg_switch_wal',"
+	" has_function_privilege('pg_switch_wal()', 'EXECUTE'), true,"
+	" 'force a WAL switch in this check',"
+	" 'EXECUTE ON FUNCTION pg_switch_wal()'),"
+	" ('pg_create_restore_point',"
+	" has_function_privilege('pg_create_restore_point(text)', 'EXECUTE'),"
+	" true, 'name moments to recover to',"
+	" 'EXECUTE ON FUNCTION pg_create_restore_point(text)'))"
+	" AS g(name, granted, needed, purpose, what)";
+
 static void
 check_grants(struct check *check, const struct check_server *server)
 {
-	static const char sql[] =
-		"SELECT g.name, g.granted, g.purpose, g.statement "
-		"FROM (VALUES "
-		"('pg_read_all_settings', "
-		"pg_has_role(current_user, 'pg_read_all_settings', 'USAGE'), "
-		"'record the settings and find the configuration files', "
-		"'GRANT pg_read_all_settings TO ' || quote_ident(current_user)), "
-		"('pg_read_server_files', "
-		"pg_has_role(current_user, 'pg_read_server_files', 'USAGE'), "
-		"'back up configuration files outside the data directory', "
-		"'GRANT pg_read_server_files TO ' || quote_ident(current_user)), "
-		"('pg_read_binary_file', "
-		"has_function_privilege('pg_catalog.pg_read_binary_file(text)', "
-		"'EXECUTE'), "
-		"'back up configuration files outside the data directory', "
-		"'GRANT EXECUTE ON FUNCTION pg_catalog.pg_read_binary_file(text) TO ' "
-		"|| quote_ident(current_user)), "
-		"('pg_switch_wal', "
-		"has_function_privilege('pg_catalog.pg_switch_wal()', 'EXECUTE'), "
-		"'force a WAL switch in this check', "
-		"'GRANT EXECUTE ON FUNCTION pg_catalog.pg_switch_wal() TO ' "
-		"|| quote_ident(current_user)), "
-		"('pg_create_restore_point', "
-		"has_function_privilege('pg_catalog.pg_create_restore_point(text)', "
-		"'EXECUTE'), "
-		"'name moments to recover to', "
-		"'GRANT EXECUTE ON FUNCTION pg_catalog.pg_create_restore_point(text) "
-		"TO ' || quote_ident(current_user))) "
-		"AS g(name, granted, purpose, statement)";
 	struct pgresult *res;
 	struct err err;
 
-	if (ask(server, sql, &res, &err) != ST_OK)
+	if (ask(server, grants_sql, &res, &err) != ST_OK)
 	{
 		check_tell_err(check, CHECK_FAIL, "grants", &err);
 		return;
 	}
 	for (size_t i = 0; i < pgresult_rows(res); i++)
 	{
+		const char *name = pgresult_value(res, i, 0);
 		char advice[ERR_HINT_MAX];
 
 		(void) snprintf(advice, sizeof(advice),
-						"Run: %s (in the database "
-						"that walship connects to).",
-						pgresult_value(res, i, 3));
+						"Run: %s (in the database that walship connects to).",
+						pgresult_value(res, i, 4));
 		if (strcmp(pgresult_value(res, i, 1), "t") == 0)
-			check_tell(check, CHECK_OK, pgresult_value(res, i, 0), NULL,
-					   "granted");
+			check_tell(check, CHECK_OK, name, NULL, "granted");
+		else if (strcmp(pgresult_value(res, i, 2), "t") != 0)
+			check_tell(check, CHECK_OK, name, NULL,
+					   "not granted, and not needed: the configuration lies "
+					   "in the data directory");
 		else
-			check_tell(check, CHECK_WARNING, pgresult_value(res, i, 0), advice,
+			check_tell(check, CHECK_WARNING, name, advice,
 					   "not granted, but needed to %s",
-					   pgresult_value(res, i, 2));
+					   pgresult_value(res, i, 3));
 	}
 	pgresult_free(res);
 }

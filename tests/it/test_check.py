@@ -487,6 +487,38 @@ def test_least_privileged_role(
     assert not GRANTS & report.warned()
 
 
+def test_role_of_the_readme(
+    new_cluster: ClusterFactory, walship: Programs, dir_config: Path, check: Check
+) -> None:
+    """What README grants is enough, on a cluster configured as Debian does."""
+    readme = (Path(__file__).resolve().parents[2] / "README.md").read_text()
+    block = next(
+        part.partition("```")[0]
+        for part in readme.split("```sql\n")[1:]
+        if "CREATE ROLE walship" in part
+    )
+    hba = new_cluster(start=False).data / "pg_hba.conf"
+    cluster = archiving(new_cluster, walship, dir_config, {"hba_file": str(hba)})
+    cluster.psql(block)
+    report = check(dir_config, cluster, "--username=walship")
+    assert report.failed() == set(), report.text
+    assert not GRANTS & report.warned(), report.text
+
+
+def test_configuration_in_the_data_directory(
+    new_cluster: ClusterFactory, walship: Programs, dir_config: Path, check: Check
+) -> None:
+    cluster = archiving(new_cluster, walship, dir_config)
+    cluster.sql("create role backup login replication")
+    cluster.sql("grant pg_read_all_settings to backup")
+    args = (dir_config, cluster, "--username=backup", "--no-switch")
+    files = {"pg_read_server_files", "pg_read_binary_file"}
+    assert not files & check(*args).warned()
+    cluster.configure({"ident_file": str(new_cluster(start=False).data / "i.conf")})
+    cluster.restart()
+    assert files <= check(*args).warned()
+
+
 def test_standby(
     new_cluster: ClusterFactory, walship: Programs, dir_config: Path, check: Check
 ) -> None:
