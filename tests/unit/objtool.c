@@ -138,7 +138,8 @@ open_frames(const struct object *obj, struct object_codec *codec,
 		if (status != ST_OK)
 			return status;
 		if (stored_len == 0 || stored_len > stored->len - at)
-			return err_set(err, ST_CORRUPT, "a frame is cut off");
+			return err_set(err, ST_CORRUPT, "\"%s\": a frame is cut off",
+						   obj->name);
 		grown = realloc(out->data, out->len + obj->frame_size);
 		if (grown == NULL)
 			die("out of memory");
@@ -153,7 +154,8 @@ open_frames(const struct object *obj, struct object_codec *codec,
 		at += stored_len;
 	} while (at < stored->len);
 	if (out->len != obj->plain_len)
-		return err_set(err, ST_CORRUPT, "frames are missing");
+		return err_set(err, ST_CORRUPT, "\"%s\": frames are missing",
+					   obj->name);
 	return ST_OK;
 }
 
