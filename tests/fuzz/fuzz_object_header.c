@@ -71,7 +71,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		memcpy(h, data, len);
 		put_le32(h, MAGIC_HEADER);
 		put_le32(h + HEADER_LENGTH, (uint32_t) len - OBJECT_HEADER_PREFIX);
-		memcpy(h + HEADER_IDENT, HEADER_IDENT_TEXT, 7);
+		memcpy(h + HEADER_IDENT, HEADER_IDENT_TEXT,
+			   sizeof HEADER_IDENT_TEXT - 1);
 		h[HEADER_VERSION] = OBJECT_VERSION;
 		(void) crypto_generichash(h + len - HEADER_CHECKSUM_BYTES,
 								  HEADER_CHECKSUM_BYTES, h,
