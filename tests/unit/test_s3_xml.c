@@ -106,7 +106,7 @@ static void
 deep_and_long_names_are_refused(void **state)
 {
 	char text[4096];
-	char *pos = text;
+	char *pos = stpcpy(text, "<Error><Code>C</Code>");
 	struct s3_xml_error error;
 
 	(void) state;
@@ -114,9 +114,10 @@ deep_and_long_names_are_refused(void **state)
 		pos = stpcpy(pos, "<a>");
 	for (int i = 0; i < 20; i++)
 		pos = stpcpy(pos, "</a>");
+	(void) stpcpy(pos, "</Error>");
 	assert_int_equal(parse_error(text, &error), ST_CORRUPT);
 
-	pos = stpcpy(text, "<Error><");
+	pos = stpcpy(text, "<Error><Code>C</Code><");
 	memset(pos, 'n', 2000);
 	(void) stpcpy(pos + 2000, "/></Error>");
 	assert_int_equal(parse_error(text, &error), ST_CORRUPT);
