@@ -61,6 +61,10 @@ def say(text: str) -> None:
     print(text, flush=True)
 
 
+def title(text: str) -> None:
+    say(f"== {time.strftime('%H:%M:%S')} {text}")
+
+
 def skip(tally: Tally, what: str) -> None:
     if IN_CI:
         tally.add_failed(f"{what} (skipped)")
@@ -119,7 +123,7 @@ def build(
     tally: Tally, name: str, compiler: str, *options: str, werror: bool
 ) -> Path | None:
     """Configures once and compiles; the build's folder, or None."""
-    say(f"== build {name} with {compiler}")
+    title(f"build {name} with {compiler}")
     folder = SOURCE / name
     again = ["--reconfigure"] if (folder / "build.ninja").exists() else []
     strict = f"-Dwerror={str(werror).lower()}"
@@ -145,7 +149,7 @@ def build(
 def unit_tests(
     tally: Tally, folder: Path, env: Mapping[str, str] | None = None
 ) -> None:
-    say(f"== unit tests of {folder.name}")
+    title(f"unit tests of {folder.name}")
     log = folder / "meson-logs" / "testlog.json"
     log.unlink(missing_ok=True)
     command = ["meson", "test", "--no-rebuild", "--timeout-multiplier=4"]
@@ -210,7 +214,7 @@ def integration_tests(
     arguments: Sequence[str],
     env: Mapping[str, str] | None = None,
 ) -> None:
-    say(f"== integration tests of {folder.name}: {' '.join(arguments) or 'all'}")
+    title(f"integration tests of {folder.name}: {' '.join(arguments) or 'all'}")
     report = folder / "integration.xml"
     report.unlink(missing_ok=True)
     settings = {
@@ -266,7 +270,7 @@ def c_files(*suffixes: str) -> list[Path]:
 
 def lint(tally: Tally, folder: Path) -> None:
     """folder holds the compilation database, of a build with clang."""
-    say("== clang-format, clang-tidy, shellcheck, mandoc")
+    title("clang-format, clang-tidy, shellcheck, mandoc")
     if not shutil.which("clang-format-14"):
         # Other versions lay the same code out differently.
         skip(tally, "lint: needs clang-format and clang-tidy 14")
@@ -326,7 +330,7 @@ def fuzz(tally: Tally, folder: Path, seconds: int) -> None:
         for path in folder.rglob("fuzz_*")
         if path.is_file() and os.access(path, os.X_OK)
     )
-    say(f"== {len(targets)} fuzz targets for {seconds} s each")
+    title(f"{len(targets)} fuzz targets for {seconds} s each")
     if not targets:
         tally.add_failed("no fuzz target was executed")
         return

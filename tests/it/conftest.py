@@ -45,9 +45,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "versions: runs on every PostgreSQL version")
     config.addinivalue_line("markers", "soak: rounds of random faults, by --soak")
-    config.addinivalue_line(
-        "markers", "plain_build: cannot be seen through a sanitizer (strace, memory)"
-    )
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -68,15 +65,8 @@ def pytest_collection_modifyitems(
     config: pytest.Config, items: list[pytest.Item]
 ) -> None:
     """--soak runs the soak tests and nothing else; without it none runs."""
-    soaking = bool(config.getoption("soak"))
-    sanitized = "WALSHIP_SANITIZE" in os.environ
-
-    def wanted(item: pytest.Item) -> bool:
-        if sanitized and item.get_closest_marker("plain_build"):
-            return False
-        return (item.get_closest_marker("soak") is not None) == soaking
-
-    chosen = [item for item in items if wanted(item)]
+    wanted = bool(config.getoption("soak"))
+    chosen = [i for i in items if (i.get_closest_marker("soak") is not None) == wanted]
     dropped = [item for item in items if item not in chosen]
     if dropped:
         config.hook.pytest_deselected(items=dropped)

@@ -18,9 +18,9 @@ from pathlib import Path
 import pytest
 
 from ground.host import Result, base_environment, run, wait_for
+from ground.programs import Programs
 from ground.roots import PG_USER
 
-SOURCE = Path(__file__).resolve().parents[2]
 CONTENT = bytes(range(256)) * (3 * 4096)  # 3 MiB: several writes
 KEY = "7301/wal/00000001/000000010000000000000001"
 LIST_MEMORY = 14 << 20  # the names of 400,000 objects take 20 MiB
@@ -120,10 +120,8 @@ class Store:
 
 
 @pytest.fixture(scope="session")
-def storetool() -> Path:
-    tool = Path(os.environ.get("WALSHIP_BUILD", SOURCE / "build")) / "storetool"
-    assert tool.exists(), f"{tool} is not built"
-    return tool
+def storetool(walship: Programs) -> Path:
+    return walship.path("storetool")
 
 
 @pytest.fixture
@@ -163,7 +161,6 @@ def assert_put_ends_the_matter(store: Store) -> None:
 # --- a writer that dies -------------------------------------------------------
 
 
-@pytest.mark.plain_build
 def test_killed_before_every_step(work_dir: Path, storetool: Path) -> None:
     """kill -9 on the way into each system call of a put."""
     root = work_dir / "whole"
