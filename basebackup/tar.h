@@ -18,7 +18,7 @@
 
 #include "common/err.h"
 
-#define TAR_BLOCK    512
+#define TAR_BLOCK    ((size_t) 512)
 #define TAR_NAME_MAX 100
 
 enum tar_type

@@ -69,9 +69,7 @@ class Backup:
 
 
 @pytest.fixture
-def backup(
-    request: pytest.FixtureRequest, walship: Programs, config: Path
-) -> Backup:
+def backup(request: pytest.FixtureRequest, walship: Programs, config: Path) -> Backup:
     s3 = config.name.endswith("-s3.conf")
     return Backup(walship, config, request.getfixturevalue("bucket") if s3 else None)
 
@@ -156,11 +154,12 @@ def test_rebuilt_backup_recovers(
     """Read back by the independent reader, it is what the server sent."""
     cluster = archiving(backup.config, checksums=True)
     cluster.pgbench("--initialize", "--quiet", "--scale=1")
-    cluster.sql("create table holes as select repeat('x', 100) from "
-                "generate_series(1, 1000)")
+    cluster.sql(
+        "create table holes as select repeat('x', 100) from " "generate_series(1, 1000)"
+    )
     cluster.sql("create unlogged table quick as select 1 as x")
     cluster.sql("create table empty_one ()")
-    made = backup.id(cluster, "--label=it's a \"label\"")
+    made = backup.id(cluster, '--label=it\'s a "label"')
 
     stored = backup.stored(cluster)
     assert stored.backups() == [made]
@@ -171,7 +170,7 @@ def test_rebuilt_backup_recovers(
 
     summary = manifest.summary
     assert summary["id"] == made
-    assert summary["label"] == "it's a \"label\""
+    assert summary["label"] == 'it\'s a "label"'
     assert summary["bases"] == [] and summary["requires"] == []
     assert summary["server_version"] // 10000 == cluster.version
     assert summary["system_identifier"] == str(cluster.system_identifier())
@@ -209,12 +208,15 @@ def test_tablespaces(
         cursor.execute("create tablespace outside location %s", (str(outside),))
         cursor.execute("create tablespace inside location ''")
     for name in ("outside", "inside"):
-        cluster.sql(f"create table t_{name} tablespace {name} as "
-                    "select generate_series(1, 10000) as i")
+        cluster.sql(
+            f"create table t_{name} tablespace {name} as "
+            "select generate_series(1, 10000) as i"
+        )
     made = dir_backup.id(cluster)
 
     stored = dir_backup.stored(cluster)
-    oids = dict(cluster.sql("select spcname, oid::int from pg_tablespace"))
+    spaces = cluster.sql("select spcname, oid::int from pg_tablespace")
+    oids: dict[str, int] = {name: oid for name, oid in spaces}
     data = work_dir / "rebuilt"
     manifest = stored.rebuild(made, data)
     located = {oid: os.fsdecode(place) for oid, place in manifest.tablespaces.items()}
@@ -245,8 +247,10 @@ def test_large_files_and_holes(
     """Files that span packs, and zeros, which are not stored."""
     cluster = archiving(dir_backup.config)
     cluster.sql("create extension pgcrypto")
-    cluster.sql("create table noise as select gen_random_bytes(1000) as b from "
-                "generate_series(1, 40000)")
+    cluster.sql(
+        "create table noise as select gen_random_bytes(1000) as b from "
+        "generate_series(1, 40000)"
+    )
     cluster.sql("checkpoint")
     zeros = cluster.data / "zeros"
     with open(zeros, "wb") as file:
@@ -255,8 +259,9 @@ def test_large_files_and_holes(
         file.truncate(5 * 1048576)
         file.seek(3 * 1048576 + 5)
         file.write(b"x")
-    (cluster.data / "a\xffb".encode("latin-1").decode("utf-8", "surrogateescape")
-     ).write_bytes(b"not UTF-8")
+    (
+        cluster.data / "a\xffb".encode("latin-1").decode("utf-8", "surrogateescape")
+    ).write_bytes(b"not UTF-8")
     made = dir_backup.id(cluster)
 
     stored = dir_backup.stored(cluster)
@@ -275,9 +280,7 @@ def test_large_files_and_holes(
         assert (data / name).read_bytes() == (cluster.data / name).read_bytes()
 
 
-def test_group_access(
-    dir_backup: Backup, archiving: Callable[..., Cluster]
-) -> None:
+def test_group_access(dir_backup: Backup, archiving: Callable[..., Cluster]) -> None:
     cluster = archiving(dir_backup.config, group_access=True)
     manifest = dir_backup.stored(cluster).manifest(dir_backup.id(cluster))
     assert manifest.summary["data_directory_mode"] == "0750"
@@ -480,9 +483,7 @@ def test_standby_and_promotion(
     log = work_dir / "standby.log"
     process = dir_backup.start(copy, log)
     # Its last segment is archived when the primary is done with it.
-    wait_for(
-        lambda: primary.switch_wal() and not process.running(), "the backup ends"
-    )
+    wait_for(lambda: primary.switch_wal() and not process.running(), "the backup ends")
     process.stop()
     stored = dir_backup.stored(primary)
     assert len(stored.backups()) == 1, said(process)
@@ -685,7 +686,7 @@ def test_cancelled(
     output = ended(process)
     assert "cancel" in output and ID.search(output.splitlines()[-1]) is None
     busy = "select count(*) from pg_stat_activity where backend_type = 'walsender'"
-    wait_for(lambda: cluster.value(busy) == 0, "the walsender ends")
+    wait_for(lambda: bool(cluster.value(busy) == 0), "the walsender ends")
     stored = dir_backup.stored(cluster)
     assert stored.backups() == []
     assert stored.reports("backup")[0]["outcome"] == "failed"
@@ -861,8 +862,10 @@ def test_memory_is_bounded(
     """Neither incompressible data nor many files make it grow."""
     cluster = archiving(dir_backup.config)
     cluster.sql("create extension pgcrypto")
-    cluster.sql("create table noise as select gen_random_bytes(1000) as b from "
-                "generate_series(1, 300000)")
+    cluster.sql(
+        "create table noise as select gen_random_bytes(1000) as b from "
+        "generate_series(1, 300000)"
+    )
     statements = (f"create table t{n} (i int);" for n in range(20000))
     cluster.psql("\n".join(statements))
     process = dir_backup.start(cluster, work_dir / "b.log")
