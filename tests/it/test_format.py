@@ -21,7 +21,6 @@ import lz4.frame
 import pytest
 
 from ground import objects, roots
-from ground.backups import Backup, Repository
 from ground.host import Result, run
 from ground.mutations import Stored, mutate
 from ground.objects import Identity
@@ -244,6 +243,109 @@ def test_sealed_is_refused_without_its_key(identity: Identity, tmp_path: Path) -
                 assert refused.value.status == AUTH
 
 
+# What only a broken or lying writer makes: every checksum in it is right.
+
+
+def lz4_frame(content: bytes, sealed: bool, **options: Any) -> bytes:
+    usual = {
+        "block_size": lz4.frame.BLOCKSIZE_MAX64KB,
+        "block_linked": False,
+        "content_checksum": not sealed,
+        "block_checksum": not sealed,
+        "store_size": True,
+    }
+    frame: bytes = lz4.frame.compress(content, **{**usual, **options})
+    return frame
+
+
+def lz4_stream(content: bytes, sealed: bool) -> bytes:
+    """The usual but for the block size, which is larger than it need be."""
+    compressor = lz4.frame.LZ4FrameCompressor(
+        block_size=lz4.frame.BLOCKSIZE_MAX256KB,
+        block_linked=False,
+        content_checksum=not sealed,
+        block_checksum=not sealed,
+    )
+    head: bytes = compressor.begin(source_size=len(content))
+    body: bytes = compressor.compress(content)
+    end: bytes = compressor.flush()
+    return head + body + end
+
+
+def crafted_frames(content: bytes, sealed: bool) -> dict[str, bytes]:
+    """LZ4 frames that hold the content in ways that are not the format's."""
+    good = lz4_frame(content, sealed)
+    half = len(content) // 2
+    return {
+        "no content size": lz4_frame(content, sealed, store_size=False),
+        "other block size": lz4_stream(content, sealed),
+        "other checksums": lz4_frame(content, not sealed),
+        "two LZ4 frames": lz4_frame(content[:half], sealed)
+        + lz4_frame(content[half:], sealed),
+        "bytes behind it": good + b"\0",
+        "a skippable frame behind it": good + bytes.fromhex("502a4d1800000000"),
+        "cut off": good[:-1],
+        "content too long": lz4_frame(content * 2, sealed),
+        "content too short": lz4_frame(content[:-1], sealed),
+        "empty": objects.make_lz4_frame(b"", sealed),
+    }
+
+
+def crafted_objects(key: bytes | None) -> dict[str, bytes]:
+    identity, content = IDENTITIES[0], content_of(96)
+    half = len(content) // 2
+    size = 96
+
+    def made(plains: list[bytes], length: int, kind: int = identity.kind) -> bytes:
+        header = objects.make_header(replace(identity, kind=kind), length, key, size)
+        last = len(plains) - 1
+        frames = [
+            objects.make_frame(header, number, number == last, plain, key)
+            for number, plain in enumerate(plains)
+        ]
+        return header + b"".join(frames)
+
+    header = objects.make_header(identity, len(content), key, size)
+    first = objects.make_frame(header, 0, False, content[:half], key)
+    found = {
+        "length too long": made([content], 97),
+        "length too short": made([content], 95),
+        "no length": made([content], 0),
+        "content missing": made([b""], 96),
+        "an empty frame behind it": made([content, b""], 96),
+        "an empty frame before it": made([b"", content], 96),
+        "another kind": made([content], 96, kind=objects.KIND_PACK),
+        "an unknown kind": made([content], 96, kind=8),
+        "a frame too large": made([content + b"x"], 97),
+        "two final frames": header
+        + objects.make_frame(header, 0, True, content[:half], key)
+        + objects.make_frame(header, 1, True, content[half:], key),
+        "no final frame": header
+        + first
+        + objects.make_frame(header, 1, False, content[half:], key),
+        "numbered from 1": header + objects.make_frame(header, 1, True, content, key),
+        "no frames": header,
+    }
+    for what, frame in crafted_frames(content, key is not None).items():
+        found[what] = header + objects.make_frame_of(header, 0, True, frame, key)
+    if key:
+        forged = bytearray(header[:-16])
+        forged[17] = 0
+        plain = objects.with_checksum(bytes(forged))
+        frame = objects.make_frame(plain, 0, True, content, None)
+        found["unsealed, with the key's id"] = plain + frame
+    return found
+
+
+@pytest.mark.parametrize("what", sorted(crafted_objects(KEY)))
+def test_malformed_objects_are_refused(
+    tool: ObjTool, key: bytes | None, what: str
+) -> None:
+    stored = crafted_objects(key).get(what)
+    if stored is not None:
+        assert_refused(tool, key, IDENTITIES[0], stored, what)
+
+
 # --- version 1, as it was released --------------------------------------------
 
 
@@ -355,55 +457,3 @@ def test_golden_wal_by_the_second_reader(tmp_path: Path) -> None:
     arguments = [READER, "wal", GOLDEN / "repository", SYSTEM, name, tmp_path / "out"]
     run([*map(str, arguments), "--key-file", str(GOLDEN / "key")]).check()
     assert len((tmp_path / "out").read_bytes()) == 1 << 20
-
-
-# --- the second reader's own refusals -----------------------------------------
-
-
-def small_backup(path: Path, **summary: Any) -> None:
-    """A backup of one file, with a tablespace."""
-    backup = Backup(Repository(path, SYSTEM, KEY), FULL)
-    backup.summary = {"data_directory_mode": "0750"}
-    location = {"type": "tablespace", "oid": 16385, "location": "/somewhere"}
-    backup.head.append(location)
-    backup.add_dir(b"pg_tblspc/16385")
-    backup.add_dir(b"pg_tblspc/16385/PG_15_202209061")
-    content = b"content" * 10
-    table = b"pg_tblspc/16385/PG_15_202209061/1"
-    pack = backup.put_pack([(table, 0, content)])
-    backup.add_file(table, content, [(pack, 0, len(content))])
-    backup.put_manifest(**summary)
-
-
-def test_second_reader_places_tablespaces(tmp_path: Path) -> None:
-    small_backup(tmp_path / "repo")
-    table = "pg_tblspc/16385/PG_15_202209061/1"
-    plain, linked = tmp_path / "plain", tmp_path / "linked"
-    read_backup(tmp_path / "repo", FULL, plain).check()
-    assert (plain / table).read_bytes() == b"content" * 10
-    assert not (plain / "pg_tblspc/16385").is_symlink()
-    place = tmp_path / "space"
-    more = ["--tablespace", f"16385={place}"]
-    read_backup(tmp_path / "repo", FULL, linked, *more).check()
-    assert (linked / "pg_tblspc/16385").readlink() == place
-    assert (place / "PG_15_202209061/1").read_bytes() == b"content" * 10
-
-
-@pytest.mark.parametrize(
-    "summary, said",
-    [
-        ({"requires": ["a-thing-of-tomorrow"]}, "a-thing-of-tomorrow"),
-        ({"format": 2}, "format"),
-        ({"id": FULL.replace("28", "29")}, "another backup"),
-        ({"system_identifier": "1"}, "another cluster"),
-        ({"bytes": 1}, "bytes"),
-        ({"stored_bytes": 1}, "stored_bytes"),
-    ],
-)
-def test_second_reader_refuses_a_summary(
-    tmp_path: Path, summary: dict[str, Any], said: str
-) -> None:
-    small_backup(tmp_path / "repo", **summary)
-    done = read_backup(tmp_path / "repo", FULL, tmp_path / "data")
-    assert done.status == 1 and said in done.err, done.err
-    assert not (tmp_path / "data").exists()

@@ -95,6 +95,13 @@ def make_frame(
     header: bytes, number: int, final: bool, plain: bytes, key: bytes | None
 ) -> bytes:
     lz4_frame = make_lz4_frame(plain, sealed=key is not None)
+    return make_frame_of(header, number, final, lz4_frame, key)
+
+
+def make_frame_of(
+    header: bytes, number: int, final: bool, lz4_frame: bytes, key: bytes | None
+) -> bytes:
+    """The stored frame of any LZ4 frame."""
     if key is None:
         place = (0x184D2A5D, 20, number, final, len(lz4_frame))
         return struct.pack("<5I", *place) + header[-16:-8] + lz4_frame
