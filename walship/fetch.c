@@ -322,7 +322,13 @@ fetch_file(const struct fetch *fetch, struct err *err)
 	if (finding == FOUND)
 		finding = look(fetch, allowance_ms, err);
 	if (finding == FOUND_UNREACHABLE)
-		outage_note(&outage, fetch->spool, clock_now_ms() - started_ms);
+	{
+		/* The store gives up a little early: when no try would fit in. */
+		int64_t spent_ms = clock_now_ms() - started_ms;
+
+		outage_note(&outage, fetch->spool,
+					spent_ms > allowance_ms ? spent_ms : allowance_ms);
+	}
 	else if (finding == FOUND || finding == FOUND_NOTHING ||
 			 finding == FOUND_GAP)
 		outage_clear(&outage, fetch->spool);

@@ -230,7 +230,6 @@ main(int argc, char **argv)
 	int code;
 
 	cli_signals();
-	log_init("wal-fetch", LOG_FORMAT_TEXT, LOG_LEVEL_WARNING);
 	code = parse_arguments(argc, argv, &request);
 	if (code >= 0)
 		return code;

@@ -155,7 +155,6 @@ main(int argc, char **argv)
 	int code;
 
 	cli_signals();
-	log_init("wal-push", LOG_FORMAT_TEXT, LOG_LEVEL_WARNING);
 	cli_common_init(&common, "wal-push", HELP);
 	while ((opt = getopt_long(argc, argv, CLI_SHORT, options, NULL)) != -1)
 		if ((code = cli_common_option(&common, opt, argv)) >= 0)
