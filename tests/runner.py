@@ -302,7 +302,7 @@ def lint_checks(folder: Path) -> list[tuple[str, list[str]]]:
             checks.append(("clang-tidy", [*tidy, str(path)]))
     for path in scripts():
         checks.append(("shellcheck", ["shellcheck", str(path)]))
-    for path in sorted((SOURCE / "walship" / "share").rglob("*.1")):
+    for path in sorted((SOURCE / "walship" / "share").rglob("*.[15]")):
         manual = ["mandoc", "-T", "lint", "-W", "warning", str(path)]
         checks.append(("mandoc", manual))
     return checks
