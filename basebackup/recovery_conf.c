@@ -187,6 +187,8 @@ put_rest(FILE *out, const struct recovery_conf *conf)
 	put_setting(out, "primary_slot_name", "");
 	if (!conf->standby)
 		put_setting(out, "recovery_min_apply_delay", "0");
+	if (conf->prefetch_off)
+		put_setting(out, "recovery_prefetch", "off");
 	if (conf->archive_off)
 	{
 		(void) fputs("# So that this copy does not archive beside the server "

@@ -24,6 +24,7 @@ struct recovery_conf
 	uint32_t timeline;
 	bool timeline_current; /* its history file is not in the archive */
 	bool archive_off;
+	bool prefetch_off; /* the server must not ask for WAL ahead of need */
 	const char *backup_id;
 	int64_t now_s;
 

@@ -193,6 +193,8 @@ write_settings(struct restore *r, struct err *err)
 		.timeline_current = r->choice->timeline_current,
 		.archive_off =
 			!r->request->keep_archiving && !(r->request->standby && always),
+		.prefetch_off =
+			r->choice->gap && r->plan->summary.server_version >= 150000,
 		.backup_id = r->plan->summary.id,
 		.now_s = (int64_t) time(NULL),
 		.command = r->request->command};

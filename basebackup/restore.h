@@ -44,6 +44,7 @@ struct restore_choice
 	struct backup_summary backup;
 	uint32_t timeline;
 	bool timeline_current; /* its history file is not in the archive */
+	bool gap;              /* recovery must not look beyond its target */
 };
 
 /*

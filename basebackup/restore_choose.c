@@ -247,41 +247,70 @@ report_cold(const struct archive_range *range, uint32_t timeline,
 	return err_hint(err, "Have the store bring it back first.");
 }
 
+/*
+ * Since version 15 the server asks for WAL ahead of what it replays.  Behind
+ * a target it may meet a gap so, for which wal-fetch stops it.
+ */
+static enum status
+look_behind(struct choosing *c, const struct wal_span *last,
+			uint32_t segment_size, bool *gap, struct err *err)
+{
+	struct archive_range range;
+	enum status st;
+
+	if (last->last == ARCHIVE_OPEN)
+		return ST_OK;
+	st = archive_look(c->repo, last->timeline, segment_size, last->last + 1,
+					  ARCHIVE_OPEN, &range, err);
+	if (st == ST_OK && range.gap)
+		*gap = true;
+	return st;
+}
+
+/* One timeline's part of the WAL. */
+static enum status
+check_span(struct choosing *c, const struct backup_summary *backup,
+		   const struct wal_span *span, bool *gap, struct err *err)
+{
+	uint32_t size = backup->wal_segment_size;
+	uint64_t stop = wal_segno_before(backup->stop_lsn, size);
+	struct archive_range range;
+	enum status st = archive_look(c->repo, span->timeline, size, span->first,
+								  span->last, &range, err);
+
+	if (st != ST_OK)
+		return st;
+	if (!range.gap && span->first <= stop && span->last >= stop &&
+		(!range.any || range.end < stop))
+	{
+		range.gap = true;
+		range.missing = range.any ? range.end + 1 : span->first;
+	}
+	if (range.gap)
+	{
+		*gap = true;
+		return report_gap(c, backup, span->timeline, range.missing, err);
+	}
+	return range.cold ? report_cold(&range, span->timeline, size, err) : ST_OK;
+}
+
 /* Looks at all segments from the backup's start to where recovery may end. */
 static enum status
 check_wal(struct choosing *c, const struct backup_summary *backup,
-		  uint64_t end_lsn, struct err *err)
+		  uint64_t end_lsn, bool *gap, struct err *err)
 {
 	struct wal_span *spans = calloc(c->history.nentries, sizeof(*spans));
-	uint32_t size = backup->wal_segment_size;
-	uint64_t stop = wal_segno_before(backup->stop_lsn, size);
 	enum status st = ST_OK;
 	size_t n;
 
 	if (spans == NULL)
 		return nomem(err);
 	n = choose_spans(&c->history, backup->timeline, backup->start_lsn, end_lsn,
-					 size, spans);
+					 backup->wal_segment_size, spans);
 	for (size_t i = 0; st == ST_OK && i < n; i++)
-	{
-		struct archive_range range;
-		uint32_t timeline = spans[i].timeline;
-
-		st = archive_look(c->repo, timeline, size, spans[i].first,
-						  spans[i].last, &range, err);
-		if (st != ST_OK)
-			break;
-		if (!range.gap && spans[i].first <= stop &&
-			(!range.any || range.end < stop) && spans[i].last >= stop)
-		{
-			range.gap = true;
-			range.missing = range.any ? range.end + 1 : spans[i].first;
-		}
-		if (range.gap)
-			st = report_gap(c, backup, timeline, range.missing, err);
-		else if (range.cold)
-			st = report_cold(&range, timeline, size, err);
-	}
+		st = check_span(c, backup, &spans[i], gap, err);
+	if (st == ST_OK && n > 0)
+		st = look_behind(c, &spans[n - 1], backup->wal_segment_size, gap, err);
 	free(spans);
 	return st;
 }
@@ -324,7 +353,9 @@ choose(struct choosing *c, struct restore_choice *out, struct err *err)
 	if (r->timeline == 0 && r->target.kind != TARGET_IMMEDIATE &&
 		(st = tell_branches(c, &out->backup, err)) != ST_OK)
 		return st;
-	return check_wal(c, &out->backup, recovery_end(c, &out->backup), err);
+	out->gap = false;
+	return check_wal(c, &out->backup, recovery_end(c, &out->backup), &out->gap,
+					 err);
 }
 
 enum status

@@ -129,6 +129,9 @@ test_rest(void **state)
 	check_setting(&conf, "recovery_end_command", "");
 	check_setting(&conf, "recovery_min_apply_delay", "0");
 	check_setting(&conf, "archive_mode", NULL);
+	check_setting(&conf, "recovery_prefetch", NULL);
+	conf.prefetch_off = true;
+	check_setting(&conf, "recovery_prefetch", "off");
 	target.inclusive = INCLUSIVE_NO;
 	target.action = "promote";
 	conf.archive_off = true;
