@@ -258,18 +258,18 @@ def lz4_frame(content: bytes, sealed: bool, **options: Any) -> bytes:
     return frame
 
 
-def lz4_stream(content: bytes, sealed: bool) -> bytes:
-    """The usual but for the block size, which is larger than it need be."""
+def lz4_stream(pieces: list[bytes], sealed: bool, block_size: int) -> bytes:
+    """The usual, but for as many blocks as pieces, and a chosen block size."""
     compressor = lz4.frame.LZ4FrameCompressor(
-        block_size=lz4.frame.BLOCKSIZE_MAX256KB,
+        block_size=block_size,
         block_linked=False,
         content_checksum=not sealed,
         block_checksum=not sealed,
+        auto_flush=True,
     )
-    head: bytes = compressor.begin(source_size=len(content))
-    body: bytes = compressor.compress(content)
-    end: bytes = compressor.flush()
-    return head + body + end
+    parts = [compressor.begin(source_size=sum(map(len, pieces)))]
+    parts += [compressor.compress(piece) for piece in pieces]
+    return b"".join([*parts, compressor.flush()])
 
 
 def crafted_frames(content: bytes, sealed: bool) -> dict[str, bytes]:
@@ -278,7 +278,8 @@ def crafted_frames(content: bytes, sealed: bool) -> dict[str, bytes]:
     half = len(content) // 2
     return {
         "no content size": lz4_frame(content, sealed, store_size=False),
-        "other block size": lz4_stream(content, sealed),
+        "other block size": lz4_stream([content], sealed, 5),
+        "two blocks": lz4_stream([content[:half], content[half:]], sealed, 4),
         "other checksums": lz4_frame(content, not sealed),
         "two LZ4 frames": lz4_frame(content[:half], sealed)
         + lz4_frame(content[half:], sealed),
