@@ -169,26 +169,37 @@ short_time(int64_t time_s, char *out)
 	return out;
 }
 
+/* A label is whatever somebody typed; a terminal gets no commands from it. */
+static char *
+printable_label(const char *label, char *out)
+{
+	size_t i;
+
+	for (i = 0; label[i] != '\0'; i++)
+		out[i] = (unsigned char) label[i] < ' ' || label[i] == 0x7F ? '?'
+																	: label[i];
+	out[i] = '\0';
+	return out;
+}
+
 static void
 show_complete(const struct row *row)
 {
 	const struct backup_summary *s = &row->backup->summary;
 	char start[20], stop[20], from[LSN_TEXT_MAX], to[LSN_TEXT_MAX];
-	char size[16], stored[16], version[16], wal[16 + WAL_NAME_MAX];
+	char size[16], stored[16], version[32], label[MANIFEST_LABEL_MAX + 1];
+	bool ok = row->missing[0] == '\0';
 
 	snprintf(version, sizeof(version), "%d.%d", s->server_version / 10000,
 			 s->server_version % 10000);
-	snprintf(wal, sizeof(wal), "%s%s",
-			 row->missing[0] == '\0' ? "ok" : "lacks ", row->missing);
 	(void) printf(
-		"%s %-11s %s %s %12s %12s %4" PRIu32 " %8s %8s %5s %s%s%s\n", s->id,
-		type_name(s), short_time(s->start_time, start),
+		"%s %-11s %s %s %12s %12s %4" PRIu32 " %8s %8s %5s %s%s%s   %s\n",
+		s->id, type_name(s), short_time(s->start_time, start),
 		short_time(s->stop_time, stop), lsn_format(s->start_lsn, from),
 		lsn_format(s->stop_lsn, to), s->timeline, size_format(s->bytes, size),
-		size_format(s->stored_bytes, stored), version, wal,
-		row->backup->keep ? ", kept" : "", s->label[0] == '\0' ? "" : " ");
-	if (s->label[0] != '\0')
-		(void) printf("  \"%s\"\n", s->label);
+		size_format(s->stored_bytes, stored), version, ok ? "ok" : "lacks ",
+		row->missing, row->backup->keep ? ", kept" : "",
+		printable_label(s->label, label));
 }
 
 static void
@@ -202,9 +213,10 @@ show_table(const struct row *rows, size_t nrows)
 			"There are no backups yet: see \"walship backup --help\".");
 		return;
 	}
-	(void) printf("%-42s %-11s %-17s %-17s %12s %12s %4s %8s %8s %5s %s\n",
-				  "BACKUP", "TYPE", "STARTED", "FINISHED", "START LSN",
-				  "STOP LSN", "TL", "SIZE", "STORED", "PG", "WAL");
+	(void) printf(
+		"%-42s %-11s %-17s %-17s %12s %12s %4s %8s %8s %5s %-5sLABEL\n",
+		"BACKUP", "TYPE", "STARTED", "FINISHED", "START LSN", "STOP LSN", "TL",
+		"SIZE", "STORED", "PG", "WAL");
 	for (size_t i = 0; i < nrows; i++)
 	{
 		const struct catalog_backup *b = rows[i].backup;
