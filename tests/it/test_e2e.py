@@ -154,7 +154,7 @@ def test_second_reader_rebuilds_a_backup_that_starts(
 
     copy = dir_site.new_cluster(create=False)
     reader = [READER, "backup", repo_dir, sysid, backup, copy.data]
-    run([*reader, "--key-file", key_file], user=roots.PG_USER, timeout_s=300).check()
+    run([*reader, "--key-file", key_file], timeout_s=300).check()
     copy.data.chmod(0o700)
     # Decoded beforehand, since the servers' chroots hold no PyNaCl.
     wal = work_dir / "wal"
