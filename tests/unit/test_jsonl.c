@@ -17,8 +17,7 @@ struct seen
 	size_t len;
 };
 
-static void
-say(struct seen *seen, const char *fmt, ...)
+static void ERR_PRINTF(2, 3) say(struct seen *seen, const char *fmt, ...)
 {
 	va_list args;
 

@@ -60,8 +60,7 @@ struct seen
 	const char *fail; /* the line type to fail at */
 };
 
-static void
-say(struct seen *seen, const char *fmt, ...)
+static void ERR_PRINTF(2, 3) say(struct seen *seen, const char *fmt, ...)
 {
 	va_list args;
 
