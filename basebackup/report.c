@@ -3,8 +3,9 @@
  */
 #include "basebackup/report.h"
 
+#include <stdio.h>
 #include <string.h>
-#include <unistd.h>
+#include <sys/utsname.h>
 
 #include "common/cli.h"
 #include "walship_build.h"
@@ -14,11 +15,11 @@
 char *
 host_name(char *out)
 {
-	if (gethostname(out, HOST_NAME_MAX_BYTES) != 0)
-		out[0] = '\0';
-	out[HOST_NAME_MAX_BYTES - 1] = '\0';
-	if (!utf8_valid(out, strlen(out)))
-		out[0] = '\0';
+	struct utsname u;
+
+	if (uname(&u) != 0 || !utf8_valid(u.nodename, strlen(u.nodename)))
+		u.nodename[0] = '\0';
+	(void) snprintf(out, HOST_NAME_MAX_BYTES, "%s", u.nodename);
 	return out;
 }
 
