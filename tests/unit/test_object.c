@@ -442,6 +442,7 @@ test_buffer(void **state)
 	assert_int_equal(object_buffer_new(&buf, limit + 1, dir, &err), ST_IO);
 	assert_non_null(strstr(err.message, dir));
 	assert_int_equal(object_buffer_new(&buf, SIZE_MAX / 4, NULL, &err), ST_IO);
+	assert_non_null(strstr(err.message, "could not reserve"));
 	object_buffer_free(NULL);
 }
 

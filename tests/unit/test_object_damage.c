@@ -25,6 +25,17 @@ make(struct fixture *f, const struct object_id *id, int sealed)
 	make_fixture(f, id, content, CONTENT_LEN, FRAME_SIZE, ring_of(sealed));
 }
 
+/* The header's checksum is no secret: whoever changes a header mends it. */
+static void
+mend(struct fixture *f)
+{
+	size_t len = f->obj.header_len;
+
+	assert_int_equal(
+		crypto_generichash(f->data + len - 16, 16, f->data, len - 16, NULL, 0),
+		0);
+}
+
 static void
 refused(const uint8_t *data, size_t len, int sealed)
 {
@@ -64,10 +75,15 @@ test_every_length(void **state)
 	for (int sealed = 0; sealed < 2; sealed++)
 	{
 		struct fixture f;
+		struct err err;
 
 		make(&f, &wal_id, sealed);
 		for (size_t len = 0; len < f.len; len++)
 			refused(f.data, len, sealed);
+		assert_int_equal(
+			try_open(&wal_id, f.data, f.len - 1, ring_of(sealed), &err),
+			ST_CORRUPT);
+		assert_non_null(strstr(err.message, "it is truncated"));
 		refused(f.data, f.len + 1, sealed);
 		/* One whole frame more: the last again, or the header. */
 		memcpy(f.data + f.len, f.data + f.at[2], f.at[3] - f.at[2]);
@@ -198,18 +214,49 @@ test_keys(void **state)
 	}
 }
 
-/* The header's checksum is no secret: whoever changes a header mends it. */
-static void
-mend(struct fixture *f)
+/* What parsing says of a header that lies in memory of just that length. */
+static enum status
+parse_alone(const uint8_t *header, size_t len, int sealed, struct err *err)
 {
-	size_t len = f->obj.header_len;
+	uint8_t *copy = malloc(len > 0 ? len : 1);
+	struct object obj;
+	enum status status;
 
-	assert_int_equal(
-		crypto_generichash(f->data + len - 16, 16, f->data, len - 16, NULL, 0),
-		0);
+	assert_non_null(copy);
+	memcpy(copy, header, len);
+	status = object_parse(&obj, &wal_id, copy, len, ring_of(sealed), err);
+	free(copy);
+	return status;
 }
 
-/* A header that is wrong, with a right checksum, is not believed. */
+static void
+test_cut_header(void **state)
+{
+	struct fixture f;
+	struct err err;
+
+	(void) state;
+	make(&f, &wal_id, 1);
+	for (size_t len = 0; len < f.at[0]; len++)
+	{
+		assert_int_equal(parse_alone(f.data, len, 1, &err), ST_CORRUPT);
+		assert_non_null(strstr(err.message, "ends within its header"));
+	}
+	assert_int_equal(parse_alone(f.data, f.at[0], 1, &err), ST_OK);
+
+	/* Lengths that no header has. */
+	for (uint32_t follows = 0; follows < 300; follows++)
+	{
+		if (follows >= 75 && follows <= 274)
+			continue;
+		put_le32(f.data + 4, follows);
+		assert_int_equal(parse_alone(f.data, 8 + follows, 1, &err),
+						 ST_CORRUPT);
+		assert_non_null(strstr(err.message, "does not begin with a header"));
+	}
+}
+
+/* A header that is wrong, with a right checksum, for the reason given. */
 static void
 test_forged_header(void **state)
 {
@@ -217,12 +264,28 @@ test_forged_header(void **state)
 	{
 		size_t at;
 		uint8_t value;
+		const char *said;
 	} changes[] = {
-		{4, 0xff},  {8, 'W'},  {15, 2},        {16, 0},  {16, 2},   {16, 8},
-		{17, 2},    {17, 1},   {17, 0},        {18, 1},  {20, 0},   {20, 15},
-		{22, 0xff}, {24, 0},   {32, 35},       {32, 37}, {39, 1},   {40, 1},
-		{48, 0},    {64, 200}, {65, 1},        {66, 0},  {66, 'W'}, {70, '\n'},
-		{64, 0},    {64, 36},  {66 + 36, '2'}, {20, 17}, {20, 255},
+		{0, 0x58, "does not begin with a header"},
+		{8, 'W', "does not begin with a header"},
+		{15, 2, "its format version is 2"},
+		{16, 0, "malformed"},
+		{16, 8, "malformed"},
+		{16, 6, "it is a mark, not a WAL file"},
+		{17, 2, "malformed"},
+		{18, 1, "malformed"},
+		{19, 1, "malformed"},
+		{20, 0, "malformed"},
+		{22, 0x40, "malformed"},
+		{24, 0, "it was stored as"},
+		{64, 0, "malformed"},
+		{64, 36, "malformed"},
+		{65, 1, "malformed"},
+		{66, 'W', "it was stored as"},
+		{66, 0, "malformed"},
+		{66, ' ', "malformed"},
+		{70, '\n', "malformed"},
+		{102, 0xff, "malformed"},
 	};
 
 	(void) state;
@@ -231,18 +294,73 @@ test_forged_header(void **state)
 		{
 			struct fixture f;
 			struct err err;
-			enum status status;
 
 			make(&f, &wal_id, sealed);
-			if (f.data[changes[i].at] == changes[i].value)
-				continue;
 			f.data[changes[i].at] = changes[i].value;
 			mend(&f);
-			status = try_open(&wal_id, f.data, f.len, ring_of(sealed), &err);
-			assert_true(status == ST_CORRUPT ||
-						(status == ST_AUTH && changes[i].at == 40) ||
-						(status == ST_AUTH && changes[i].at == 17));
+			assert_int_equal(parse_alone(f.data, f.at[0], sealed, &err),
+							 ST_CORRUPT);
+			if (strstr(err.message, changes[i].said) == NULL)
+				fail_msg("byte %zu: %s", changes[i].at, err.message);
 		}
+}
+
+/* What a header may say, but this object was not made with. */
+static void
+test_forged_values(void **state)
+{
+	static const struct
+	{
+		size_t at;
+		uint8_t flip;
+	} changes[] = {
+		{20, 1},                         /* frame size 17 */
+		{20, 0x18},                      /* 8 */
+		{22, 0x3f},                      /* almost 4 MiB */
+		{32, 1},    {32, 6},    {39, 1}, /* length of the content */
+		{48, 1},    {63, 0x80},          /* salt */
+	};
+
+	(void) state;
+	for (int sealed = 0; sealed < 2; sealed++)
+		for (size_t i = 0; i < sizeof changes / sizeof changes[0]; i++)
+		{
+			struct fixture f;
+
+			make(&f, &wal_id, sealed);
+			f.data[changes[i].at] ^= changes[i].flip;
+			mend(&f);
+			refused(f.data, f.len, sealed);
+		}
+}
+
+static void
+test_forged_key(void **state)
+{
+	struct fixture f;
+	struct err err;
+
+	(void) state;
+	make(&f, &wal_id, 0);
+	f.data[40] = 1;
+	mend(&f);
+	assert_int_equal(parse_alone(f.data, f.at[0], 0, &err), ST_CORRUPT);
+	f.data[40] = 0;
+	f.data[17] = 1;
+	mend(&f);
+	assert_int_equal(parse_alone(f.data, f.at[0], 0, &err), ST_AUTH);
+	assert_non_null(strstr(err.message, "no key is configured"));
+
+	make(&f, &wal_id, 1);
+	f.data[40] ^= 1;
+	mend(&f);
+	assert_int_equal(parse_alone(f.data, f.at[0], 1, &err), ST_AUTH);
+	assert_non_null(strstr(err.message, "is not configured"));
+	memcpy(f.data + 40, f.obj.key_id, sizeof f.obj.key_id);
+	f.data[17] = 0;
+	mend(&f);
+	assert_int_equal(parse_alone(f.data, f.at[0], 1, &err), ST_CORRUPT);
+	assert_non_null(strstr(err.message, "it is not encrypted"));
 }
 
 /* A length that no memory holds is not believed either. */
@@ -272,6 +390,101 @@ test_huge_length(void **state)
 	assert_int_equal(
 		try_open(&id, data, obj.header_len + len + 1, ring_none, &err),
 		ST_CORRUPT);
+	object_codec_free(codec);
+}
+
+static enum status
+count_bytes(void *arg, const void *data, size_t len, struct err *err)
+{
+	(void) data;
+	(void) err;
+	*(size_t *) arg += len;
+	return ST_OK;
+}
+
+/* Genuine frames that are together longer or shorter than the header says. */
+static void
+test_other_length(void **state)
+{
+	static const struct
+	{
+		uint64_t said;
+		size_t lens[3]; /* of the frames */
+	} cases[] = {
+		{20, {16, 16, 0}}, {40, {16, 16, 0}}, {17, {16, 16, 16}},
+		{1, {16, 0, 0}},   {17, {16, 0, 0}},  {16, {16, 16, 0}},
+	};
+
+	(void) state;
+	for (int sealed = 0; sealed < 2; sealed++)
+		for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+		{
+			struct object_codec *codec;
+			struct object_reader *reader;
+			struct object obj;
+			uint8_t data[1024];
+			size_t len, delivered = 0;
+			enum status status;
+			struct err err;
+
+			assert_int_equal(object_codec_new(&codec, &err), ST_OK);
+			assert_int_equal(object_begin(&obj, &wal_id, cases[i].said, 16,
+										  ring_of(sealed), &err),
+							 ST_OK);
+			memcpy(data, obj.header, len = obj.header_len);
+			for (uint32_t n = 0; n < 3 && cases[i].lens[n] > 0; n++)
+			{
+				bool final = n == 2 || cases[i].lens[n + 1] == 0;
+				size_t stored_len;
+
+				assert_int_equal(object_seal_frame(&obj, codec, n, final,
+												   content, cases[i].lens[n],
+												   data + len, &stored_len,
+												   &err),
+								 ST_OK);
+				len += stored_len;
+			}
+			refused(data, len, sealed);
+			assert_int_equal(object_reader_new(&wal_id, ring_of(sealed),
+											   count_bytes, &delivered,
+											   &reader, &err),
+							 ST_OK);
+			status = object_reader_feed(reader, data, len, &err);
+			if (status == ST_OK)
+				status = object_reader_end(reader, &err);
+			assert_int_equal(status, ST_CORRUPT);
+			assert_true(delivered <= cases[i].said);
+			object_reader_free(reader);
+			object_codec_free(codec);
+		}
+}
+
+/* An empty frame is the only one of an object without content. */
+static void
+test_empty_frame(void **state)
+{
+	struct object_codec *codec;
+	struct fixture f;
+	uint8_t plain[FRAME_SIZE];
+	size_t len;
+	struct err err;
+
+	(void) state;
+	assert_int_equal(object_codec_new(&codec, &err), ST_OK);
+	make_fixture(&f, &wal_id, "", 0, FRAME_SIZE, ring_none);
+	for (uint32_t number = 0; number < 2; number++)
+		for (int final = 0; final < 2; final++)
+		{
+			bool good = number == 0 && final;
+
+			put_le32(f.data + f.at[0] + PLAIN_NUMBER, number);
+			put_le32(f.data + f.at[0] + PLAIN_FINAL, (uint32_t) final);
+			assert_int_equal(object_open_frame(&f.obj, codec, number, final,
+											   f.data + f.at[0],
+											   f.at[1] - f.at[0], plain, &len,
+											   &err),
+							 good ? ST_OK : ST_CORRUPT);
+		}
 	object_codec_free(codec);
 }
 
@@ -337,6 +550,8 @@ test_open_frame_misuse(void **state)
 											   f.data + f.at[0], stored_len,
 											   out, &len, &err),
 							 ST_CORRUPT);
+			if (tries[i].shorter > 0)
+				assert_non_null(strstr(err.message, "bytes long"));
 		}
 		object_codec_free(codec);
 	}
@@ -352,8 +567,13 @@ main(void)
 		cmocka_unit_test(test_parts_of_another),
 		cmocka_unit_test(test_identity),
 		cmocka_unit_test(test_keys),
+		cmocka_unit_test(test_cut_header),
 		cmocka_unit_test(test_forged_header),
+		cmocka_unit_test(test_forged_values),
+		cmocka_unit_test(test_forged_key),
 		cmocka_unit_test(test_huge_length),
+		cmocka_unit_test(test_other_length),
+		cmocka_unit_test(test_empty_frame),
 		cmocka_unit_test(test_frame_length),
 		cmocka_unit_test(test_open_frame_misuse),
 	};

@@ -51,7 +51,7 @@ put_lz4(struct fixture *f, const uint8_t *lz4, size_t len)
 struct lz4_case
 {
 	const char *what;
-	uint8_t lz4[48];
+	uint8_t lz4[64];
 	size_t len;
 	size_t plain_len;
 	bool sealed;
@@ -160,6 +160,21 @@ static const struct lz4_case lz4_cases[] = {
 	 "\004\042\115\030\150\100\003\000\000\000\000\000\000\000"
 	 "\206\003\000\000\200\141\142\143\000\000\000\000",
 	 26, 3, true, false},
+	{"more than the object holds",
+	 "\004\042\115\030\150\100\004\000\000\000\000\000\000\000"
+	 "\315\004\000\000\200\141\142\143\144\000\000\000\000",
+	 27, 3, true, false},
+	{"more than a frame holds",
+	 "\004\042\115\030\150\100\021\000\000\000\000\000\000\000"
+	 "\350\021\000\000\200\141\142\143\141\142\143\141\142\143"
+	 "\141\142\143\141\142\143\141\142\000\000\000\000",
+	 40, 17, true, false},
+	{"cut within the size", "\004\042\115\030\150\100\003\000\000\000\000\000",
+	 12, 3, true, false},
+	{"cut behind the size",
+	 "\004\042\115\030\150\100\003\000\000\000\000\000\000\000"
+	 "\207",
+	 15, 3, true, false},
 	{"good",
 	 "\004\042\115\030\174\100\003\000\000\000\000\000\000\000"
 	 "\164\003\000\000\200\141\142\143\377\123\321\062\000\000"
@@ -278,6 +293,23 @@ static const struct lz4_case lz4_cases[] = {
 	 "\165\003\000\000\200\141\142\143\377\123\321\062\000\000"
 	 "\000\000\377\123\321\062",
 	 34, 3, false, false},
+	{"more than the object holds",
+	 "\004\042\115\030\174\100\004\000\000\000\000\000\000\000"
+	 "\037\004\000\000\200\141\142\143\144\005\067\144\243\000"
+	 "\000\000\000\005\067\144\243",
+	 35, 3, false, false},
+	{"more than a frame holds",
+	 "\004\042\115\030\174\100\021\000\000\000\000\000\000\000"
+	 "\305\021\000\000\200\141\142\143\141\142\143\141\142\143"
+	 "\141\142\143\141\142\143\141\142\310\363\215\037\000\000"
+	 "\000\000\310\363\215\037",
+	 48, 17, false, false},
+	{"cut within the size", "\004\042\115\030\174\100\003\000\000\000\000\000",
+	 12, 3, false, false},
+	{"cut behind the size",
+	 "\004\042\115\030\174\100\003\000\000\000\000\000\000\000"
+	 "\164",
+	 15, 3, false, false},
 	{"wrong block checksum",
 	 "\004\042\115\030\174\100\003\000\000\000\000\000\000\000"
 	 "\164\003\000\000\200\141\142\143\376\123\321\062\000\000"
@@ -295,24 +327,53 @@ static const struct lz4_case lz4_cases[] = {
 	 34, 3, false, false},
 };
 
+/* The frame, in memory of just its length. */
+static enum status
+open_alone(const struct fixture *f, struct object_codec *codec)
+{
+	size_t len = f->len - f->at[0], plain_len;
+	uint8_t *frame = malloc(len);
+	uint8_t *plain = malloc(FRAME_SIZE);
+	struct err err;
+	enum status status;
+
+	assert_non_null(frame);
+	assert_non_null(plain);
+	memcpy(frame, f->data + f->at[0], len);
+	status = object_open_frame(&f->obj, codec, 0, true, frame, len, plain,
+							   &plain_len, &err);
+	free(plain);
+	free(frame);
+	return status;
+}
+
 static void
 test_lz4_descriptor(void **state)
 {
+	struct object_codec *codec;
+	struct err err;
+
 	(void) state;
+	assert_int_equal(object_codec_new(&codec, &err), ST_OK);
 	for (size_t i = 0; i < sizeof lz4_cases / sizeof lz4_cases[0]; i++)
 	{
 		const struct lz4_case *c = &lz4_cases[i];
 		struct fixture f;
-		struct err err;
 		enum status status;
 
-		make_fixture(&f, &wal_id, "abcabcabcabcabc", c->plain_len, FRAME_SIZE,
-					 ring_of(c->sealed));
+		make_fixture(&f, &wal_id, "abcabcabcabcabcabc", c->plain_len,
+					 FRAME_SIZE, ring_of(c->sealed));
 		put_lz4(&f, c->lz4, c->len);
 		status = try_open(&wal_id, f.data, f.len, ring_of(c->sealed), &err);
 		if (status != (c->good ? ST_OK : ST_CORRUPT))
 			fail_msg("%s: %s", c->what, status_name(status));
+		if (open_alone(&f, codec) != status)
+			fail_msg("%s: opened by itself", c->what);
+		/* A failure leaves nothing behind in the codec. */
+		make_fixture(&f, &wal_id, "abc", 3, FRAME_SIZE, ring_a);
+		assert_int_equal(open_alone(&f, codec), ST_OK);
 	}
+	object_codec_free(codec);
 }
 
 int
