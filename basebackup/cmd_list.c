@@ -176,8 +176,11 @@ printable_label(const char *label, char *out)
 	size_t i;
 
 	for (i = 0; label[i] != '\0'; i++)
-		out[i] = (unsigned char) label[i] < ' ' || label[i] == 0x7F ? '?'
-																	: label[i];
+	{
+		out[i] = label[i];
+		if ((unsigned char) label[i] < ' ' || label[i] == 0x7F)
+			out[i] = '?';
+	}
 	out[i] = '\0';
 	return out;
 }
