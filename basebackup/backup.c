@@ -129,7 +129,11 @@ record_server(struct backup *b, struct err *err)
 	if (status == ST_OK)
 		status = server_config_store(conn, &d, b->packs, b->pub.manifest, err);
 	pgconn_close(conn);
-	return status;
+	if (status != ST_SERVER && status != ST_AUTH && status != ST_DEADLINE)
+		return status;
+	(void) err_context(err, "recording the server's configuration");
+	log_err_warning(err);
+	return ST_OK;
 }
 
 /* The time at which the backup was complete, by the same clock as its start.

@@ -12,6 +12,7 @@
 #include "basebackup/server_manifest.h"
 #include "basebackup/tar.h"
 #include "common/cli.h"
+#include "common/log.h"
 
 #define MANIFEST_PATH "backup_manifest"
 #define TBLSPC        "pg_tblspc/"
@@ -52,19 +53,24 @@ is_tablespace(const struct receiver *r, uint32_t oid)
 	return false;
 }
 
-/* Links stand for tablespaces, whose archives have come before. */
+/*
+ * A link is a tablespace.  Its archive has come before, or it was created
+ * since the backup began: then recovery makes it from WAL.
+ */
 static enum status
 check_link(const struct receiver *r, struct err *err)
 {
 	uint64_t oid;
 
-	if (r->oid == 0 && strncmp(r->path, TBLSPC, strlen(TBLSPC)) == 0 &&
-		parse_uint64(r->path + strlen(TBLSPC), UINT32_MAX, &oid) &&
-		is_tablespace(r, (uint32_t) oid))
-		return ST_OK;
-	return err_set(err, ST_CORRUPT,
-				   "the server sent the unexpected symbolic link \"%s\"",
-				   r->path);
+	if (r->oid != 0 || strncmp(r->path, TBLSPC, strlen(TBLSPC)) != 0 ||
+		!parse_uint64(r->path + strlen(TBLSPC), UINT32_MAX, &oid))
+		return err_set(err, ST_CORRUPT,
+					   "the server sent the unexpected symbolic link \"%s\"",
+					   r->path);
+	if (!is_tablespace(r, (uint32_t) oid))
+		log_debug("tablespace %s is newer than the backup's start",
+				  r->path + strlen(TBLSPC));
+	return ST_OK;
 }
 
 static enum status

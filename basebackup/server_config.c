@@ -15,18 +15,84 @@
 /*
  * Where configuration comes from, as far as the role may know: the three
  * files themselves, and the files that settings were read from, which names
- * what include and include_dir brought in.
+ * most of what include and include_dir brought in.
  */
-static const char paths_sql[] =
-	"SELECT f.path, pg_catalog.starts_with(f.path, d.setting || '/')"
-	" FROM (SELECT setting AS path FROM pg_catalog.pg_settings"
-	"       WHERE name IN ('config_file', 'hba_file', 'ident_file')"
-	"       UNION"
-	"       SELECT sourcefile FROM pg_catalog.pg_settings"
-	"       WHERE sourcefile IS NOT NULL) f,"
-	"      pg_catalog.pg_settings d"
-	" WHERE d.name = 'data_directory' AND f.path <> ''"
-	" ORDER BY f.path";
+static const char settings_sql[] =
+	"SELECT setting AS path FROM pg_catalog.pg_settings"
+	" WHERE name IN ('config_file', 'hba_file', 'ident_file')"
+	" UNION SELECT sourcefile FROM pg_catalog.pg_settings";
+
+/* Views that name the rest, for a role that may read them. */
+static const struct
+{
+	int version; /* since when the view names files */
+	const char *view;
+	const char *function;
+	const char *sql;
+} views[] = {
+	{0, "pg_catalog.pg_file_settings",
+	 "pg_catalog.pg_show_all_file_settings()",
+	 " UNION SELECT sourcefile FROM pg_catalog.pg_file_settings"},
+	{160000, "pg_catalog.pg_hba_file_rules", "pg_catalog.pg_hba_file_rules()",
+	 " UNION SELECT file_name FROM pg_catalog.pg_hba_file_rules"},
+	{160000, "pg_catalog.pg_ident_file_mappings",
+	 "pg_catalog.pg_ident_file_mappings()",
+	 " UNION SELECT file_name FROM pg_catalog.pg_ident_file_mappings"},
+};
+
+static enum status
+may_read(struct pgconn *conn, const struct deadline *deadline,
+		 const char *view, const char *function, bool *may, struct err *err)
+{
+	const char *params[2] = {view, function};
+	struct pgresult *res = NULL;
+	const char *value;
+	enum status status = pgconn_query(
+		conn,
+		"SELECT pg_catalog.has_table_privilege($1::pg_catalog.text, 'SELECT')"
+		" AND pg_catalog.has_function_privilege($2::pg_catalog.text,"
+		" 'EXECUTE')",
+		2, params, deadline, &res, err);
+
+	if (status != ST_OK)
+		return status;
+	value = pgresult_value(res, 0, 0);
+	*may = value != NULL && strcmp(value, "t") == 0;
+	pgresult_free(res);
+	return ST_OK;
+}
+
+/* Paths, and whether each lies in the data directory. */
+static enum status
+find_files(struct pgconn *conn, const struct deadline *deadline,
+		   struct pgresult **out, struct err *err)
+{
+	char sql[2048];
+	size_t n = (size_t) snprintf(
+		sql, sizeof(sql),
+		"SELECT f.path, pg_catalog.starts_with(f.path, d.setting || '/')"
+		" FROM pg_catalog.pg_settings d, (%s",
+		settings_sql);
+
+	for (size_t i = 0; i < sizeof(views) / sizeof(views[0]); i++)
+	{
+		bool may = false;
+		enum status status = ST_OK;
+
+		if (pgconn_server_version(conn) >= views[i].version)
+			status = may_read(conn, deadline, views[i].view, views[i].function,
+							  &may, err);
+		if (status != ST_OK)
+			return status;
+		if (may)
+			n += (size_t) snprintf(sql + n, sizeof(sql) - n, "%s",
+								   views[i].sql);
+	}
+	(void) snprintf(sql + n, sizeof(sql) - n,
+					") f WHERE d.name = 'data_directory' AND f.path <> ''"
+					" ORDER BY f.path");
+	return pgconn_query(conn, sql, 0, NULL, deadline, out, err);
+}
 
 /* Stores one; *readable: go on with the next. */
 static enum status
@@ -86,8 +152,7 @@ server_config_store(struct pgconn *conn, const struct deadline *deadline,
 {
 	struct pgresult *res = NULL;
 	bool readable = true;
-	enum status status =
-		pgconn_query(conn, paths_sql, 0, NULL, deadline, &res, err);
+	enum status status = find_files(conn, deadline, &res, err);
 
 	if (status != ST_OK)
 		return status;

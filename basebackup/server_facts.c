@@ -131,6 +131,20 @@ check_version(int version, struct err *err)
 				   major, SERVER_MAJOR_MIN, SERVER_MAJOR_MAX);
 }
 
+/* A backup that would wait for its WAL in vain says so before it begins. */
+static enum status
+check_archiving(struct pgconn *conn, const struct server_facts *facts,
+				const struct deadline *deadline, struct err *err)
+{
+	char mode[32];
+	enum status status = show(conn, "archive_mode", deadline, mode, err);
+
+	if (status == ST_OK && !facts->from_standby && strcmp(mode, "off") == 0)
+		log_warning("archive_mode is off: the backup will wait for WAL that "
+					"something else must bring into the archive");
+	return status;
+}
+
 enum status
 server_facts_read(struct pgconn *conn, const struct deadline *deadline,
 				  struct server_facts *out, struct err *err)
@@ -157,6 +171,8 @@ server_facts_read(struct pgconn *conn, const struct deadline *deadline,
 		status = show(conn, "data_checksums", deadline, checksums, err);
 	if (status == ST_OK)
 		status = show(conn, "data_directory_mode", deadline, mode, err);
+	if (status == ST_OK)
+		status = check_archiving(conn, out, deadline, err);
 	if (status != ST_OK)
 		return status;
 	if (!parse_segment_size(segment, &out->wal_segment_size) ||

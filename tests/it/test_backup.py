@@ -243,6 +243,48 @@ def test_tablespaces(
         assert copy.value(f"select sum(i) from t_{name}") == 50005000
 
 
+def test_changes_during_backup(
+    dir_backup: Backup,
+    archiving: Callable[..., Cluster],
+    new_cluster: ClusterFactory,
+    work_dir: Path,
+    processes: list[Daemon],
+) -> None:
+    """Relations, databases and tablespaces that come and go meanwhile."""
+    settings = {"allow_in_place_tablespaces": "on", "max_wal_size": "32MB"}
+    cluster = archiving(dir_backup.config, conf={**settings, "min_wal_size": "32MB"})
+    cluster.pgbench("--initialize", "--quiet", "--scale=1")
+    cluster.sql("create tablespace goes location ''")
+    cluster.sql("create table gone tablespace goes as select 1 as x")
+    process = dir_backup.start(cluster, work_dir / "b.log", "--max-rate=4M")
+    processes.append(process)
+    wait_said(process, "receiving from")
+    cluster.sql("drop table gone")
+    cluster.sql("drop tablespace goes")
+    outside = cluster.home / "later"
+    outside.mkdir(mode=0o700)
+    shutil.chown(outside, PG_USER, PG_USER)
+    cluster.sql(f"create tablespace later location '{outside}'")
+    cluster.sql("create database other")
+    cluster.sql("create table t tablespace later as select generate_series(1, 999)")
+    cluster.pgbench("--initialize", "--quiet", "--scale=5")
+    cluster.pgbench("--time=3", "--client=2")
+    cluster.sql("truncate pgbench_history")
+    made = ended(process).split()[-1]
+
+    cluster.switch_wal()
+    cluster.stop()
+    data = work_dir / "rebuilt"
+    dir_backup.stored(cluster).rebuild(made, data)
+    own(data)
+    cluster.verifybackup(data, "--no-parse-wal").check()
+    run(["rm", "-rf", *map(str, outside.iterdir())]).check()
+    copy = start_rebuilt(new_cluster, data, dir_backup.walship, dir_backup.config)
+    assert copy.value("select count(*) from t") == 999
+    assert copy.value("select count(*) from pgbench_accounts") == 500000
+    assert copy.value("select count(*) from pg_database where datname = 'other'") == 1
+
+
 def test_large_files_and_holes(
     dir_backup: Backup, archiving: Callable[..., Cluster], work_dir: Path
 ) -> None:
@@ -311,6 +353,7 @@ def test_unsealed(
 # --- what is recorded of the server -------------------------------------------
 
 
+@pytest.mark.versions
 def test_configuration_outside(
     dir_backup: Backup, new_cluster: ClusterFactory, walship: Programs
 ) -> None:
@@ -319,7 +362,19 @@ def test_configuration_outside(
     included = cluster.config_dir / "conf.d" / "extra.conf"
     included.parent.mkdir(exist_ok=True)
     included.write_text("work_mem = '5MB'\n")
-    run(["chown", "-R", f"{PG_USER}:{PG_USER}", str(included.parent)]).check()
+    overridden = cluster.config_dir / "overridden.conf"
+    overridden.write_text("work_mem = '7MB'\n")
+    cluster.configure({"include": "overridden.conf"})
+    cluster.configure({"include_dir": "conf.d"})
+    names = {"postgresql.conf", "pg_hba.conf", "pg_ident.conf"}
+    names |= {"conf.d/extra.conf", "overridden.conf"}
+    if cluster.version >= 16:
+        rules = cluster.config_dir / "rules.conf"
+        rules.write_text("local nowhere nobody reject\n")
+        with open(cluster.config_dir / "pg_hba.conf", "a", encoding="utf-8") as file:
+            file.write("include rules.conf\n")
+        names.add("rules.conf")
+    run(["chown", "-R", f"{PG_USER}:{PG_USER}", str(cluster.config_dir)]).check()
     command = walship.command("wal-push", "%p", WALSHIP_CONFIG=dir_backup.config)
     cluster.archive_with(command, primary_conninfo="host=h password=topsecret")
     cluster.start()
@@ -327,7 +382,6 @@ def test_configuration_outside(
     made = dir_backup.id(cluster)
     manifest = stored.manifest(made)
 
-    names = {"postgresql.conf", "pg_hba.conf", "pg_ident.conf", "conf.d/extra.conf"}
     paths = {os.fsdecode(file.path) for file in manifest.configs}
     assert paths == {str(cluster.config_dir / name) for name in names}
     for file in manifest.configs:
@@ -510,6 +564,24 @@ def test_standby_and_promotion(
     assert again.value("select count(*) from t") == 1000
 
 
+def test_promotion_during_backup(
+    dir_backup: Backup,
+    archiving: Callable[..., Cluster],
+    standby: Callable[[Cluster], Cluster],
+    work_dir: Path,
+    processes: list[Daemon],
+) -> None:
+    """The server refuses such a backup, at its end."""
+    primary = archiving(dir_backup.config)
+    copy = standby(primary)
+    process = dir_backup.start(copy, work_dir / "b.log", "--max-rate=4M")
+    processes.append(process)
+    wait_said(process, "receiving from")
+    copy.promote()
+    assert "promoted" in ended(process)
+    assert dir_backup.stored(primary).backups() == []
+
+
 def test_foreign_history_refused(
     dir_backup: Backup,
     archiving: Callable[..., Cluster],
@@ -563,6 +635,7 @@ def test_idle_standby_says_what_to_do(
 def test_no_archiving(dir_backup: Backup, cluster: Cluster) -> None:
     done = dir_backup.run(cluster, "--set=archive_wait=1s")
     assert done.status == 1 and done.out == ""
+    assert "archive_mode is off" in done.err
     assert "archive_command" in done.err
     stored = dir_backup.stored(cluster)
     assert stored.backups() == []
@@ -692,6 +765,25 @@ def test_cancelled(
     stored = dir_backup.stored(cluster)
     assert stored.backups() == []
     assert stored.reports("backup")[0]["outcome"] == "failed"
+
+
+def test_cancelled_before_checkpoint_ends(
+    dir_backup: Backup,
+    archiving: Callable[..., Cluster],
+    work_dir: Path,
+    processes: list[Daemon],
+) -> None:
+    cluster = archiving(dir_backup.config)
+    cluster.configure({"log_checkpoints": "on"})
+    cluster.reload()
+    cluster.pgbench("--initialize", "--quiet", "--scale=1")
+    log = work_dir / "b.log"
+    process = dir_backup.start(cluster, log, "--checkpoint=spread")
+    processes.append(process)
+    cluster.wait_log("checkpoint starting: force wait")
+    kill_pid(process.pid, signal.SIGTERM)
+    assert "cancel" in ended(process)
+    assert dir_backup.stored(cluster).reports("backup")[0]["outcome"] == "failed"
 
 
 def test_killed(
