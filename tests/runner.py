@@ -275,6 +275,9 @@ def lint(tally: Tally, folder: Path) -> None:
         # Other versions lay the same code out differently.
         skip(tally, "lint: needs clang-format and clang-tidy 14")
         return
+    if not (folder / "compile_commands.json").exists():
+        tally.add_failed("lint: nothing configured")
+        return
     checks = lint_checks(folder)
     clean = {name: True for name, _ in checks}
     with concurrent.futures.ThreadPoolExecutor(JOBS) as pool:
@@ -399,9 +402,9 @@ def run_all(options: argparse.Namespace, extra: list[str], tally: Tally) -> None
     with roots_prepared() as wait_for_roots:
         folder = build(tally, "build", "gcc", werror=werror)
         if options.clang or options.lint:
-            clang = build(tally, "build-clang", tool("clang"), werror=werror)
-            if options.lint and clang:
-                lint(tally, clang)
+            build(tally, "build-clang", tool("clang"), werror=werror)
+        if options.lint:
+            lint(tally, SOURCE / "build-clang")
         if folder and not options.soak:
             unit_tests(tally, folder)
         if folder:
