@@ -443,7 +443,7 @@ finish(struct builder *b, const char *backup_id, struct err *err)
 	if ((st = tempfile_rewind(plan->files->entries, err)) != ST_OK ||
 		(st = tempfile_rewind(plan->files->packs, err)) != ST_OK)
 		return st;
-	return plan_order(plan, err);
+	return plan_order(plan, PLAN_BATCH_MAX, err);
 }
 
 static enum status

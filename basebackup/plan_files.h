@@ -36,7 +36,13 @@ struct plan_files
 	struct plan_batch *batches;
 };
 
-/* Counts the packs' extents into batches and distributes them. */
-extern enum status plan_order(struct plan *plan, struct err *err) ERR_CHECK;
+#define PLAN_BATCH_MAX ((uint64_t) 512 << 10) /* extents: 12 MB */
+
+/*
+ * Distributes the extents over batches of at most batch_max, but for a pack
+ * that has more by itself.
+ */
+extern enum status
+plan_order(struct plan *plan, uint64_t batch_max, struct err *err) ERR_CHECK;
 
 #endif

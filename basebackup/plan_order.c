@@ -16,8 +16,7 @@
 
 #include "basebackup/tempfile.h"
 
-#define BATCH_MAX  ((uint64_t) 512 << 10) /* extents: 12 MB */
-#define BUFFER_MAX ((size_t) 1024)        /* extents */
+#define BUFFER_MAX ((size_t) 1024) /* extents */
 
 static enum status
 nomem(struct err *err)
@@ -27,7 +26,8 @@ nomem(struct err *err)
 
 /* Which batch each pack belongs to; *nbatches is how many there are. */
 static void
-assign_batches(const struct plan *plan, uint32_t *batch_of, size_t *nbatches)
+assign_batches(const struct plan *plan, uint64_t batch_max, uint32_t *batch_of,
+			   size_t *nbatches)
 {
 	uint64_t count = 0;
 	uint32_t batch = 0;
@@ -36,7 +36,7 @@ assign_batches(const struct plan *plan, uint32_t *batch_of, size_t *nbatches)
 	{
 		uint64_t more = plan->files->pack_extents[i];
 
-		if (count > 0 && count + more > BATCH_MAX)
+		if (count > 0 && count + more > batch_max)
 		{
 			batch++;
 			count = 0;
@@ -139,7 +139,7 @@ order_many(struct plan *plan, const uint32_t *batch_of, struct err *err)
 }
 
 enum status
-plan_order(struct plan *plan, struct err *err)
+plan_order(struct plan *plan, uint64_t batch_max, struct err *err)
 {
 	struct plan_files *files = plan->files;
 	uint32_t *batch_of;
@@ -150,7 +150,7 @@ plan_order(struct plan *plan, struct err *err)
 	batch_of = calloc(plan->npacks, sizeof(*batch_of));
 	if (batch_of == NULL)
 		return nomem(err);
-	assign_batches(plan, batch_of, &plan->nbatches);
+	assign_batches(plan, batch_max, batch_of, &plan->nbatches);
 	files->batches = calloc(plan->nbatches, sizeof(*files->batches));
 	if (files->batches == NULL)
 		st = nomem(err);

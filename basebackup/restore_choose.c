@@ -32,7 +32,27 @@ nomem(struct err *err)
 	return err_set(err, ST_NOMEM, "out of memory");
 }
 
-/* The readable backups; an unreadable one matters only if it is wanted. */
+/* An unreadable backup matters only if it is wanted. */
+static enum status
+pass_over(const struct catalog_backup *b, bool wanted, struct err *err)
+{
+	struct err why;
+
+	if (wanted && b->state == BACKUP_UNFINISHED)
+		return err_set(err, ST_CONFIG, "backup %s was not finished", b->id);
+	if (b->state == BACKUP_UNFINISHED)
+		return ST_OK;
+	if (wanted)
+	{
+		*err = *b->why;
+		return err_context(err, "backup %s", b->id);
+	}
+	why = *b->why;
+	err_context(&why, "backup %s cannot be used", b->id);
+	log_err_warning(&why);
+	return ST_OK;
+}
+
 static enum status
 collect_backups(struct choosing *c, struct err *err)
 {
@@ -48,22 +68,13 @@ collect_backups(struct choosing *c, struct err *err)
 
 		if (b->state == BACKUP_COMPLETE)
 			c->backups[c->nbackups++] = &b->summary;
-		else if (wanted && b->state == BACKUP_UNFINISHED)
-			return err_set(err, ST_CONFIG, "backup %s was not finished",
-						   b->id);
-		else if (wanted)
-		{
-			*err = *b->why;
-			return err_context(err, "backup %s", b->id);
-		}
-		else if (b->state == BACKUP_UNREADABLE)
-		{
-			struct err why = *b->why;
-
-			err_context(&why, "backup %s cannot be used", b->id);
-			log_err_warning(&why);
-		}
+		else if (pass_over(b, wanted, err) != ST_OK)
+			return err->status;
 	}
+	if (c->nbackups == 0 && c->catalog.nbackups > 0)
+		return err_set(err, ST_MISSING,
+					   "the repository holds no backup of this cluster that "
+					   "is finished and can be read");
 	return ST_OK;
 }
 

@@ -568,3 +568,46 @@ def test_standby_signal_is_not_restored(plain_site: Site, repo_dir: Path) -> Non
     ]
     copy.start()
     copy.wait_sql("select not pg_is_in_recovery()")
+
+
+def test_parts_of_packs(plain_site: Site, repo_dir: Path) -> None:
+    """A manifest may want little of a pack, in any order, and twice."""
+    primary = plain_site.primary
+    plain_site.load()
+    primary.sql("create table noise as select random() from generate_series(1, 500000)")
+    zeros = primary.data / "zeros"
+    zeros.write_bytes(bytes((3 << 20) + 1) + b"x" + bytes(2 << 20))
+    shutil.chown(zeros, roots.PG_USER, roots.PG_USER)
+    plain_site.backup()
+    whole = plain_site.restore("--target-immediate", start=False)
+    forger = Forger(repo_dir)
+    always = ("PG_VERSION", CONTROL, "zeros")
+    paths: list[str] = []
+
+    def fewer(lines: Lines) -> None:
+        files = [line for line in lines if line["type"] == "file"]
+        wanted = [
+            file
+            for number, file in enumerate(files)
+            if number % 9 == 0 or file["path"] in always or file["size"] > 10000000
+        ]
+        assert any(file["size"] > 10000000 for file in wanted)
+        again = [dict(file, path=f"again{n}") for n, file in enumerate(wanted)]
+        wanted = wanted[::-1] + again
+        start = lines.index(files[0])
+        lines[:] = [line for line in lines if line["type"] != "file"]
+        lines[start:start] = wanted
+        lines[0].update(files=len(wanted), bytes=sum(file["size"] for file in wanted))
+        lines[-1].update(files=len(wanted))
+        paths.extend(file["path"] for file in wanted[len(again) - 1 :: -1])
+
+    forger.write(fewer)
+    part = plain_site.restore("--target-immediate", start=False)
+    assert len(paths) > 50
+    for number, path in enumerate(paths):
+        if path != "postgresql.auto.conf":
+            content = (whole.data / path).read_bytes()
+            assert (part.data / path).read_bytes() == content, path
+            assert (part.data / f"again{number}").read_bytes() == content, path
+    # The zeros take no room.
+    assert (part.data / "zeros").stat().st_blocks * 512 < 3 << 20
