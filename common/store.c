@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/log.h"
 #include "walship_build.h"
 
 #define RETRY_BASE_MS 100
@@ -169,6 +170,9 @@ try_again(struct retry *retry, enum status *rc, struct err *err)
 
 	if (*rc != ST_RETRY)
 		return false;
+	/* Whoever watches a long command learns why it does not go on. */
+	if (retry->attempt >= 2 && (retry->attempt & (retry->attempt - 1)) == 0)
+		log_info("%s; trying again", err->message);
 	if (retry_wait(retry, err))
 		return true;
 	if (cancel != NULL && *cancel != 0)

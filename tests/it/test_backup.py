@@ -940,10 +940,11 @@ def test_store_stays_away(
     fault_proxy: FaultProxy,
 ) -> None:
     cluster = archiving(s3_config)
-    fault_proxy.set(http=503, on="PUT .*/pack/")
+    fault_proxy.set(http=503, on="PUT .*/pack/", headers="")
     done = behind_proxy.run(cluster, "--set=command_timeout=2s")
     assert done.status == 1 and done.out == ""
     assert "/pack/" in done.err and "503" in done.err
+    assert "trying again" in done.err
     assert behind_proxy.stored(cluster).backups() == []
 
 
