@@ -74,9 +74,26 @@ compare_history(struct publication *pub, const char *name, const char *text,
 	return status;
 }
 
+static enum status
+store_history(struct publication *pub, const char *name,
+			  const struct pgresult *res, struct err *err)
+{
+	const char *text = pgresult_value(res, 0, 1);
+	size_t len = pgresult_length(res, 0, 1);
+	enum status status =
+		repo_put_bytes(pub->repo, OBJECT_WAL, name, text, len, err);
+
+	if (status == ST_OK)
+		log_info("stored \"%s\", which the archive did not hold", name);
+	else if (status == ST_EXISTS)
+		status = compare_history(pub, name, text, len, err);
+	return status;
+}
+
 /*
  * Recovery needs the timeline's history, which the server archived when the
- * timeline began: perhaps long before this repository was in use.
+ * timeline began: perhaps long before this repository was in use.  A server
+ * that has lost its copy is no obstacle if the archive has one.
  */
 static enum status
 ensure_history(struct publication *pub, struct err *err)
@@ -85,25 +102,23 @@ ensure_history(struct publication *pub, struct err *err)
 	struct wal_name wal = {.kind = WAL_HISTORY,
 						   .timeline = pub->summary.timeline};
 	char name[OBJECT_NAME_MAX + 1];
-	const char *text;
-	size_t len;
+	char key[STORE_KEY_MAX];
+	struct store_stat stat;
+	struct err absent;
 	enum status status;
 
 	if (pub->summary.timeline == 1)
 		return ST_OK;
-	status = fetch_history(pub, &res, err);
-	if (status != ST_OK)
-		return status;
-	text = pgresult_value(res, 0, 1);
-	len = pgresult_length(res, 0, 1);
 	(void) snprintf(wal.text, sizeof(wal.text), "%08" PRIX32 ".history",
 					wal.timeline);
 	repo_wal_name(name, &wal);
-	status = repo_put_bytes(pub->repo, OBJECT_WAL, name, text, len, err);
+	repo_key(key, pub->repo->system_identifier, name);
+	status = fetch_history(pub, &res, err);
 	if (status == ST_OK)
-		log_info("stored %s, which the archive did not hold", wal.text);
-	else if (status == ST_EXISTS)
-		status = compare_history(pub, name, text, len, err);
+		status = store_history(pub, name, res, err);
+	else if (status == ST_SERVER &&
+			 store_head(pub->repo->store, key, &stat, &absent) == ST_OK)
+		status = ST_OK;
 	pgresult_free(res);
 	return status;
 }
@@ -246,10 +261,11 @@ publish_backup(struct publication *pub, struct err *err)
 		.from_standby = pub->summary.from_standby,
 		.timeout_ms = pub->repo->cfg->archive_wait_ms,
 		.cancel = cli_cancel()};
-	enum status status = archive_wait(pub->repo, &wait, err);
+	/* First what needs the server: it may be gone when the WAL has come. */
+	enum status status = ensure_history(pub, err);
 
 	if (status == ST_OK)
-		status = ensure_history(pub, err);
+		status = archive_wait(pub->repo, &wait, err);
 	if (status == ST_OK)
 		status = add_packs(pub, err);
 	if (status == ST_OK)

@@ -30,7 +30,7 @@ struct publication
 extern int64_t publish_clock_ms(void);
 
 /*
- * Waits for the WAL, stores the timeline's history if the archive has none,
+ * Stores the timeline's history if the archive has none, waits for the WAL,
  * checks the age of start and that every pack exists, puts the manifest.
  */
 extern enum status
