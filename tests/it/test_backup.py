@@ -371,8 +371,8 @@ def test_configuration_outside(
     if cluster.version >= 16:
         rules = cluster.config_dir / "rules.conf"
         rules.write_text("local nowhere nobody reject\n")
-        with open(cluster.config_dir / "pg_hba.conf", "a", encoding="utf-8") as file:
-            file.write("include rules.conf\n")
+        with open(cluster.config_dir / "pg_hba.conf", "a", encoding="utf-8") as hba:
+            hba.write("include rules.conf\n")
         names.add("rules.conf")
     run(["chown", "-R", f"{PG_USER}:{PG_USER}", str(cluster.config_dir)]).check()
     command = walship.command("wal-push", "%p", WALSHIP_CONFIG=dir_backup.config)
