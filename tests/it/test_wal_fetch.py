@@ -1,10 +1,10 @@
 """wal-fetch and a server: no promotion while WAL may be there, no stopped standby.
 
-One archive is made per test process: a base backup on timeline 1, rows 1 to 6
-in a segment each, a promotion, and rows 7 to 9 on timeline 2.  Each test has a
-copy of it, a fault, and a server that recovers or follows through the fault.
-The fault befalls one file: restore_command takes another configuration for it,
-or the object is damaged.
+One archive is made for each version of PostgreSQL: a base backup on timeline 1,
+rows 1 to 6 in a segment each, a promotion, and rows 7 to 9 on timeline 2.  Each
+test has a copy of it, a fault, and a server that recovers or follows through
+the fault.  The fault befalls one file: restore_command takes another
+configuration for it, or the object is damaged.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from ground.fault import FaultProxy
 from ground.host import Result, base_environment, free_ports, wait_for
 from ground.pg import Cluster, ClusterFactory
 from ground.programs import Programs, write_config
-from ground.roots import PG_USER, host_version
+from ground.roots import PG_USER
 from ground.s3 import Gateway
 from ground.s3client import Bucket
 from ground.tls import UNTRUSTED
@@ -59,8 +59,8 @@ class Archive:
 
 
 @pytest.fixture(scope="module")
-def archive(run_dir: Path, walship: Programs) -> Iterator[Archive]:
-    home = run_dir / "arc"
+def archive(run_dir: Path, walship: Programs, pg_version: int) -> Iterator[Archive]:
+    home = run_dir / f"arc{pg_version}"
     home.mkdir(mode=0o755)
     repo = home / "repo"
     repo.mkdir(mode=0o700)
@@ -72,8 +72,8 @@ def archive(run_dir: Path, walship: Programs) -> Iterator[Archive]:
     )
     segments = [""]
     push = walship.command("wal-push", f"--config={config}", "%p")
-    primary = Cluster(host_version(), home / "p")
-    heir = Cluster(host_version(), home / "r")
+    primary = Cluster(pg_version, home / "p")
+    heir = Cluster(pg_version, home / "r")
     try:
         primary.initdb(wal_segsize_mb=1).archive_with(push)
         primary.start()
@@ -753,6 +753,42 @@ def test_killed(
     err = process.communicate(timeout=60)[1]
     assert process.returncode == (expected if sig == signal.SIGTERM else -sig), err
     assert list((data / "pg_wal").iterdir()) == []
+
+
+def test_without_proc(s3_world: World, fault_proxy: FaultProxy) -> None:
+    """A file without a name needs /proc to get one; else it has a name."""
+    name = s3_world.segments[4]
+    data = s3_world.data_dir("recovery.signal")
+    s3_world.bad_config(s3_endpoint=fault_proxy.endpoint)
+    program = s3_world.walship.path("wal-fetch")
+    # The module is found through /proc/self/exe.
+    hide = f"mount -t tmpfs tmpfs /proc && mkdir /proc/self && ln -s {program} /proc/self/exe"
+    drop = f"exec setpriv --reuid={PG_USER} --regid={PG_USER} --clear-groups"
+    call = f"{program} --config={s3_world.bad} {name} pg_wal/X"
+
+    def start() -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            ["unshare", "--mount", "/bin/sh", "-c", f"{hide} && {drop} {call}"],
+            cwd=data,
+            env=base_environment(),
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    fault_proxy.set(rate=2000)
+    process = start()
+    wait_for(lambda: list((data / "pg_wal").iterdir()), "the file is begun")
+    assert not (data / "pg_wal/X").exists()
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
+    assert process.returncode == -signal.SIGTERM
+    assert list((data / "pg_wal").iterdir()) == []
+    fault_proxy.clear()
+    process = start()
+    err = process.communicate(timeout=60)[1]
+    assert process.returncode == 0, err
+    assert [path.name for path in (data / "pg_wal").iterdir()] == ["X"]
+    assert (data / "pg_wal/X").stat().st_size == 1 << 20
 
 
 # --- the policy, call by call -----------------------------------------------

@@ -7,6 +7,7 @@ import shutil
 import signal
 import struct
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -462,6 +463,30 @@ def test_cluster_section(archiver: Archiver, repo_dir: Path, work_dir: Path) -> 
         )
     silent(archiver.push(SEGMENTS[0]))
     assert len(list(other.rglob(SEGMENTS[0]))) == 1
+    assert list(repo_dir.rglob("0*")) == []
+
+
+def test_changed_while_read(
+    archiver: Archiver, repo_dir: Path, work_dir: Path
+) -> None:
+    """A file that is written to meanwhile is refused, whatever was read."""
+    slow = "inject=pread64:delay_exit=1000000"
+    process = subprocess.Popen(
+        ["strace", "-qq", "-o", work_dir / "trace", "-e", "trace=pread64", "-e", slow]
+        + [archiver.programs.path("wal-push"), f"--config={archiver.config}"]
+        + [f"pg_wal/{SEGMENTS[0]}"],
+        cwd=archiver.data,
+        user=PG_USER,
+        env=base_environment(),
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while process.poll() is None:
+        os.utime(archiver.wal / SEGMENTS[0])
+        time.sleep(0.05)
+    err = process.communicate()[1]
+    assert process.returncode == 1
+    assert "changed while it was read" in err
     assert list(repo_dir.rglob("0*")) == []
 
 
