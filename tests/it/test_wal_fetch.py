@@ -920,16 +920,24 @@ def test_requests(s3_world: World, fault_proxy: FaultProxy) -> None:
 
 
 def test_slow_store_is_no_outage(
-    s3_world: World, fault_proxy: FaultProxy, walship: Programs
+    s3_world: World, bucket: Bucket, fault_proxy: FaultProxy
 ) -> None:
-    """A transfer may take longer than the patience of a standby."""
+    """A transfer may take longer than the patience of a standby.
+
+    A segment that does not compress, at one of its frames a second.
+    """
+    name, sysid = "000000030000000000000005", s3_world.archive.system_identifier
+    content = page(sysid, 5 << 23, 3, size=8 << 20) + os.urandom((8 << 20) - 40)
+    bucket.put(s3_world.key(name), unsealed(f"wal/{name[:8]}/{name}", sysid, content))
     data = s3_world.data_dir("standby.signal")
-    name = s3_world.segments[4]
-    stored = len(s3_world.object(name).read_bytes())
-    s3_world.bad_config(s3_endpoint=fault_proxy.endpoint, fetch_timeout_standby="2s")
-    fault_proxy.set(rate=stored)
+    del s3_world.keys["key_file"]
+    s3_world.bad_config(
+        s3_endpoint=fault_proxy.endpoint, encryption="none", fetch_timeout_standby="5s"
+    )
+    fault_proxy.set(rate=1 << 20)
     done = s3_world.fetch(data, name, config=s3_world.bad)
     assert done.status == 0, done.err
+    assert (data / "pg_wal/RECOVERYXLOG").read_bytes() == content
 
 
 def test_broken_transfers_are_resumed(

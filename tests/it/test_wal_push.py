@@ -429,7 +429,7 @@ def test_wrong_cluster(
     """Neither by a path into another cluster, nor by a file that strayed."""
     other = copy_datadir(template[1], work_dir / "other")
     done = archiver.push_path(other / "pg_wal" / SEGMENTS[0])
-    one_line(done, str(archiver.system_identifier), "system identifier")
+    one_line(done, str(archiver.system_identifier), "the working directory belongs")
     archiver.write(SEGMENTS[0], (other / "pg_wal" / SEGMENTS[0]).read_bytes())
     one_line(archiver.push(SEGMENTS[0]), "is of the cluster")
     done = archiver.push(SEGMENTS[1], "--cluster=7301234567890123456")
