@@ -98,14 +98,26 @@ def call(
     try:
         output, _ = process.communicate(timeout=tally.seconds_left())
     except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGTERM)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(20)
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
+        end_group(process)
         output, _ = process.communicate()
         return Done(-1, (output or b"").decode(errors="replace") + "\nout of time")
+    except BaseException:
+        end_group(process)
+        raise
     return Done(process.returncode, (output or b"").decode(errors="replace"))
+
+
+def end_group(process: subprocess.Popen[bytes]) -> None:
+    """Ends a tool and what it started: first politely, for its servers' sake."""
+    os.killpg(process.pid, signal.SIGTERM)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(20)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def terminated(number: int, frame: object) -> None:
+    raise KeyboardInterrupt(signal.Signals(number).name)
 
 
 # --- builds -------------------------------------------------------------------
@@ -437,6 +449,7 @@ def main() -> int:
     minutes = options.minutes or (24 * 60 if options.soak else 120)
     tally = Tally(time.monotonic() + minutes * 60)
     started = time.monotonic()
+    signal.signal(signal.SIGTERM, terminated)
     try:
         run_all(options, extra, tally)
     except (Exception, KeyboardInterrupt) as error:  # the last line must come
