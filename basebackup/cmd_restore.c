@@ -345,11 +345,6 @@ carry_out(struct repo *repo, const struct restore_request *r, struct err *err)
 		put_report(repo, choice.backup.id, start, st == ST_OK ? NULL : err);
 		if (st == ST_OK)
 			tell_result(r, &choice, plan);
-		else
-			err_detail(err,
-					   "What is in \"%s\" is incomplete, and no server starts "
-					   "from it.  Empty it before another attempt.",
-					   r->target_dir);
 	}
 	plan_free(plan);
 	return st;

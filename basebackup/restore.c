@@ -214,13 +214,12 @@ write_settings(struct restore *r, struct err *err)
 }
 
 static enum status
-carry_out(struct restore *r, struct err *err)
+fill_tree(struct restore *r, struct err *err)
 {
 	const struct deadline cancelled = deadline_in(-1, r->request->cancel);
 	enum status st;
 
-	if ((st = open_tree(r, err)) != ST_OK ||
-		(st = visit_entries(r, make_entry, err)) != ST_OK ||
+	if ((st = visit_entries(r, make_entry, err)) != ST_OK ||
 		(st = fetch_content(r, err)) != ST_OK ||
 		(st = visit_entries(r, finish_entry, err)) != ST_OK ||
 		(st = complete_tree(r, err)) != ST_OK ||
@@ -239,8 +238,17 @@ restore_files(struct repo *repo, const struct restore_request *request,
 {
 	struct restore r = {
 		.repo = repo, .request = request, .choice = choice, .plan = plan};
-	enum status st = carry_out(&r, err);
+	enum status st = open_tree(&r, err);
 
+	if (st == ST_OK)
+	{
+		st = fill_tree(&r, err);
+		if (st != ST_OK)
+			err_detail(err,
+					   "What is in \"%s\" is incomplete, and no server starts "
+					   "from it.  Empty it before another attempt.",
+					   request->target_dir);
+	}
 	tree_cursor_free(r.cursor);
 	tree_free(r.tree);
 	return st;

@@ -503,7 +503,7 @@ FORGERIES: dict[str, tuple[str, Callable[[Lines], None]]] = {
     "frames": ("bytes instead of", lambda m: first(m, type="pack")["frames"].append(1)),
     "no control": ("pg_control", lambda m: m.remove(first(m, path=CONTROL)) or less(m)),
     "newer": ("newer version", lambda m: m[0].update(requires=["wings"])),
-    "other backup": ("", lambda m: m[0].update(id=m[0]["id"][:-2] + "9Z")),
+    "other backup": ("", lambda m: m[0].update(id="F" + m[0]["id"][1:])),
     "other cluster": ("", lambda m: m[0].update(system_identifier="1")),
 }
 
