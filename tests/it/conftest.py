@@ -94,6 +94,9 @@ def run_dir() -> Iterator[Path]:
     """This test process's directory: short, and open to every user."""
     host.sweep()
     work = host.WorkDir()
+    templates = work.path / "templates"
+    templates.mkdir()
+    shutil.chown(templates, roots.PG_USER, roots.PG_USER)
     yield work.path
     if "WALSHIP_KEEP" not in os.environ:
         work.remove()
@@ -139,9 +142,15 @@ def spool_dir(work_dir: Path) -> Path:
 
 @pytest.fixture
 def new_cluster(
-    request: pytest.FixtureRequest, work_dir: Path, pg_version: int
+    request: pytest.FixtureRequest,
+    run_dir: Path,
+    work_dir: Path,
+    pg_version: int,
 ) -> Iterator[ClusterFactory]:
     """Makes clusters, and ends their servers after the test.
+
+    The first of a test is a copy of a cluster that initdb made before; any
+    other is new, so that no two of a test share their system identifier.
 
     create=False leaves the data directory to the test (a restore); start=False
     makes it and does not start it; debian=True makes it as Debian does, with
@@ -149,6 +158,7 @@ def new_cluster(
     goes to Cluster.initdb.
     """
     made: list[Cluster] = request.node.stash.setdefault(_clusters, [])
+    templates: list[Path | None] = [run_dir / "templates"]
 
     def make(
         *,
@@ -168,7 +178,8 @@ def new_cluster(
             if debian:
                 cluster.createcluster(**options)
             else:
-                cluster.initdb(**options)
+                template = templates.pop() if templates else None
+                cluster.initdb(templates=template, **options)
             if start:
                 cluster.start()
         return cluster
