@@ -63,6 +63,11 @@ class Site:
             *("backup", f"--config={self.config}", "--checkpoint=fast", *args),
             env=source.environment(),
         )
+        # A backup ends, for targets in time, with the second it ended in.
+        self.primary.sql(
+            "select pg_sleep(ceil(now) - now)"
+            " from (select extract(epoch from clock_timestamp())) clock (now)"
+        )
         return done.check().out.strip()
 
     def list(self) -> list[dict[str, Any]]:
