@@ -23,6 +23,7 @@ from ground.pg import Cluster, ClusterFactory
 from ground.programs import Programs, write_config
 from ground.s3 import Gateway
 from ground.s3client import Bucket
+from ground.walworld import Archive, Fault, World, made_archive, make_s3_fault
 
 SOURCE = Path(__file__).resolve().parents[2]
 LOG_TAIL = 6000
@@ -298,6 +299,48 @@ def config(request: pytest.FixtureRequest) -> Path:
     """A configuration for each backend: the test runs once with either."""
     path: Path = request.getfixturevalue(f"{request.param}_config")
     return path
+
+
+# --- WAL archives -----------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def archive(run_dir: Path, walship: Programs, pg_version: int) -> Iterator[Archive]:
+    """One for each version, made once; take a world each."""
+    home = run_dir / f"arc{pg_version}"
+    with made_archive(home, walship, pg_version) as made:
+        yield made
+
+
+@pytest.fixture
+def world(
+    archive: Archive, walship: Programs, new_cluster: ClusterFactory, work_dir: Path
+) -> World:
+    """The archive's key and base backup, and no repository yet."""
+    return World(archive, walship, new_cluster, work_dir)
+
+
+@pytest.fixture
+def dir_world(world: World) -> World:
+    """With a copy of the repository in a directory."""
+    return world.copy_archive()
+
+
+@pytest.fixture
+def s3_world(world: World, bucket: Bucket, gateway: Gateway) -> World:
+    """With a copy of the repository in a bucket."""
+    return world.upload(bucket, gateway)
+
+
+@pytest.fixture
+def s3_fault(
+    s3_world: World,
+    gateway: Gateway,
+    fault_proxy: FaultProxy,
+    tls_proxy: Callable[[str], tls.TlsProxy],
+) -> Callable[[str], Fault]:
+    """Makes one that a configuration can bring about."""
+    return lambda kind: make_s3_fault(kind, s3_world, gateway, fault_proxy, tls_proxy)
 
 
 # --- sanitizers -------------------------------------------------------------------

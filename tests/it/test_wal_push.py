@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import struct
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -14,77 +13,23 @@ from typing import Any
 
 import pytest
 
+from ground.archiver import (
+    IN_ARCHIVE_RECOVERY,
+    IN_PRODUCTION,
+    SEGMENT_BYTES,
+    SEGMENTS,
+    Archiver,
+    copy_datadir,
+    damaged,
+    write_segments,
+)
 from ground.fault import FaultProxy
 from ground.host import Result, base_environment, wait_for
 from ground.pg import Cluster, ClusterFactory
 from ground.programs import Programs, write_config
-from ground.roots import PG_USER, host_version
+from ground.roots import PG_USER
 from ground.s3 import Gateway
 from ground.s3client import Bucket
-
-SEGMENTS = [f"000000010000000000000A0{n}" for n in range(1, 5)]
-SEGMENT_BYTES = 1 << 20
-STATE_OFFSET = 16  # of DBState in pg_control
-IN_PRODUCTION, IN_ARCHIVE_RECOVERY = 6, 5
-
-
-# --- a data directory as wal-push sees it -----------------------------------
-
-
-class Archiver:
-    """Runs wal-push as the archiver does, in a data directory of a dead server.
-
-    It holds what wal-push looks at: pg_control and pg_wal.
-    """
-
-    def __init__(self, programs: Programs, config: Path, data: Path) -> None:
-        self.programs, self.config, self.data = programs, config, data
-        self.wal = data / "pg_wal"
-        raw = (data / "global/pg_control").read_bytes()
-        self.system_identifier = struct.unpack_from("<Q", raw)[0]
-
-    def push(self, name: str, *options: str, **run: Any) -> Result:
-        return self.push_path(f"pg_wal/{name}", *options, **run)
-
-    def push_path(self, path: Path | str, *options: str, **run: Any) -> Result:
-        run.setdefault("cwd", self.data)
-        return self.programs.run(
-            "wal-push", f"--config={self.config}", *options, path, **run
-        )
-
-    def fetch(self, name: str) -> bytes | None:
-        """What the archive holds under a name, None if nothing."""
-        target = self.data / "fetched"
-        done = self.programs.run(
-            "wal-fetch",
-            f"--config={self.config}",
-            name,
-            target.name,
-            cwd=self.data,
-            env={"WALSHIP_FETCH_TIMEOUT": "1s"},
-        )
-        if done.status == 1:
-            return None
-        assert done.status == 0, done.err
-        content = target.read_bytes()
-        target.unlink()
-        return content
-
-    def write(self, name: str, content: bytes) -> Path:
-        path = self.wal / name
-        path.write_bytes(content)
-        shutil.chown(path, PG_USER, PG_USER)
-        path.chmod(0o600)
-        return path
-
-    def segment(self, number: int) -> bytes:
-        return (self.wal / SEGMENTS[number - 1]).read_bytes()
-
-    def in_state(self, state: int) -> None:
-        """Makes pg_control say that the server is in another state."""
-        with open(self.data / "global/pg_control", "r+b") as file:
-            file.seek(STATE_OFFSET)
-            file.write(struct.pack("<I", state))
 
 
 def one_line(done: Result, *words: str) -> None:
@@ -102,29 +47,6 @@ def silent(done: Result) -> None:
     assert (done.status, done.out, done.err) == (0, "", "")
 
 
-def damaged(content: bytes, at: int) -> bytes:
-    return content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :]
-
-
-def write_segments(home: Path) -> Path:
-    """The data directory of a cluster that has filled some segments."""
-    cluster = Cluster(host_version(), home)
-    try:
-        cluster.initdb(wal_segsize_mb=1, conf={"wal_keep_size": "64MB"})
-        first = "000000010000000000000A00"
-        cluster.program("pg_resetwal", f"--next-wal-file={first}", cluster.data).check()
-        cluster.start()
-        cluster.sql("create table t (i int, pad text)")
-        while cluster.current_segment() <= SEGMENTS[-1]:
-            cluster.sql(
-                "insert into t select i, md5(i::text) from generate_series(1, 999) i"
-            )
-        cluster.stop()
-    finally:
-        cluster.close()
-    return cluster.data
-
-
 @pytest.fixture(scope="module")
 def template(run_dir: Path) -> Iterator[tuple[Path, Path]]:
     """Two clusters' data directories, made once."""
@@ -132,15 +54,6 @@ def template(run_dir: Path) -> Iterator[tuple[Path, Path]]:
     yield write_segments(homes[0]), write_segments(homes[1])
     for home in homes:
         shutil.rmtree(home)
-
-
-def copy_datadir(template: Path, target: Path) -> Path:
-    (target / "global").mkdir(parents=True)
-    shutil.copy(template / "global/pg_control", target / "global")
-    shutil.copytree(template / "pg_wal", target / "pg_wal")
-    for path in [target, *target.rglob("*")]:
-        shutil.chown(path, PG_USER, PG_USER)
-    return target
 
 
 @pytest.fixture
@@ -208,7 +121,9 @@ def test_segment_sizes(
     )
     cluster.archive_with(walship.command("wal-push", f"--config={dir_config}", "%p"))
     cluster.start()
-    cluster.sql("create table t as select md5(i::text) from generate_series(1, 99999) i")
+    cluster.sql(
+        "create table t as select md5(i::text) from generate_series(1, 99999) i"
+    )
     last = cluster.switch_wal()
     cluster.wait_archived(last)
     cluster.stop()
@@ -271,15 +186,17 @@ def test_two_standbys_at_a_switch(
     assert archiver.fetch(part) == (primary.data / "pg_wal" / part).read_bytes()
 
 
-def standby_of(
-    primary: Cluster, new_cluster: ClusterFactory, **conf: str
-) -> Cluster:
+def standby_of(primary: Cluster, new_cluster: ClusterFactory, **conf: str) -> Cluster:
     standby = new_cluster(create=False)
     primary.basebackup(standby.data, "--wal-method=stream")
     (standby.data / "standby.signal").touch()
     shutil.chown(standby.data / "standby.signal", PG_USER, PG_USER)
     standby.configure(
-        {"primary_conninfo": primary.dsn(), "recovery_target_timeline": "latest", **conf}
+        {
+            "primary_conninfo": primary.dsn(),
+            "recovery_target_timeline": "latest",
+            **conf,
+        }
     )
     return standby.start()
 
@@ -466,14 +383,21 @@ def test_cluster_section(archiver: Archiver, repo_dir: Path, work_dir: Path) -> 
     assert list(repo_dir.rglob("0*")) == []
 
 
-def test_changed_while_read(
-    archiver: Archiver, repo_dir: Path, work_dir: Path
-) -> None:
+def test_changed_while_read(archiver: Archiver, repo_dir: Path, work_dir: Path) -> None:
     """A file that is written to meanwhile is refused, whatever was read."""
     slow = "inject=pread64:delay_exit=1000000"
     process = subprocess.Popen(
-        ["strace", "-qq", "-o", work_dir / "trace", "-e", "trace=pread64", "-e", slow]
-        + [archiver.programs.path("wal-push"), f"--config={archiver.config}"]
+        [
+            "strace",
+            "-qq",
+            "-o",
+            str(work_dir / "trace"),
+            "-e",
+            "trace=pread64",
+            "-e",
+            slow,
+        ]
+        + [str(archiver.programs.path("wal-push")), f"--config={archiver.config}"]
         + [f"pg_wal/{SEGMENTS[0]}"],
         cwd=archiver.data,
         user=PG_USER,
@@ -520,7 +444,8 @@ def test_command_line(walship: Programs) -> None:
     assert done.status == 0 and done.err == ""
     assert all(len(line) <= 80 for line in done.out.splitlines())
     assert walship.run("wal-push", "--version").out.startswith("walship ")
-    for args in ([], ["a", "b"], ["--no-such-option", "a"]):
+    wrong: list[list[str]] = [[], ["a", "b"], ["--no-such-option", "a"]]
+    for args in wrong:
         done = walship.run("wal-push", *args)
         assert done.status == 2 and "--help" in done.err
 
@@ -622,7 +547,7 @@ def test_race_has_one_winner(
     """Two servers push different content under one name at the same moment."""
     twin = copy_datadir(s3_archiver.data, work_dir / "twin")
     (twin / "pg_wal" / SEGMENTS[0]).write_bytes(damaged(s3_archiver.segment(1), 9000))
-    command = [walship.path("wal-push"), f"--config={s3_archiver.config}"]
+    command = [str(walship.path("wal-push")), f"--config={s3_archiver.config}"]
     for name in SEGMENTS[:3]:
         whole = (s3_archiver.wal / name).read_bytes()
         (twin / "pg_wal" / name).write_bytes(damaged(whole, 9000))
