@@ -209,10 +209,10 @@ tell_archiving(const struct restore_request *r, const struct plan *plan)
 {
 	const char *mode = plan->settings.archive_mode;
 
-	if (r->keep_archiving)
-		(void) puts("It archives as the original did, once it is a primary.");
-	else if (r->standby && mode != NULL && strcmp(mode, "always") == 0)
+	if (r->standby && mode != NULL && strcmp(mode, "always") == 0)
 		(void) puts("It archives all the time, as archive_mode was always.");
+	else if (r->keep_archiving || r->standby)
+		(void) puts("It archives as the original did, once it is a primary.");
 	else
 		(void) puts("It does not archive, so that it cannot disturb the "
 					"original's archive.  If it takes\nthe original's place: "

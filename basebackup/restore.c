@@ -184,15 +184,12 @@ complete_tree(struct restore *r, struct err *err)
 static enum status
 write_settings(struct restore *r, struct err *err)
 {
-	const char *mode = r->plan->settings.archive_mode;
-	bool always = mode != NULL && strcmp(mode, "always") == 0;
 	const struct recovery_conf conf = {
 		.target = &r->request->target,
 		.standby = r->request->standby,
 		.timeline = r->choice->timeline,
 		.timeline_current = r->choice->timeline_current,
-		.archive_off =
-			!r->request->keep_archiving && !(r->request->standby && always),
+		.archive_off = !r->request->keep_archiving && !r->request->standby,
 		.prefetch_off =
 			r->choice->gap && r->plan->summary.server_version >= 150000,
 		.backup_id = r->plan->summary.id,

@@ -37,7 +37,8 @@ static const char help[] =
 	"\n"
 	"  --standby                 make a standby, which never ends recovery\n"
 	"  --keep-archiving          leave archive_mode as it was; otherwise the\n"
-	"                            restored server does not archive\n" CLI_OPTIONS_HELP
+	"                            restored server does not archive, unless it\n"
+	"                            is a standby\n" CLI_OPTIONS_HELP
 	"\nWithout BACKUP the newest one that leads to the target is taken.  "
 	"Run it as\nthe user that owns the server.\n";
 

@@ -311,6 +311,10 @@ def test_standby_follows(site: Site) -> None:
     copy.promote()
     promoted(copy)
     assert marks(copy) == [1, 2]
+    # It has taken the primary's place, in the archive too.
+    segment = copy.switch_wal()
+    assert segment.startswith("00000002")
+    copy.wait_archived(segment)
 
 
 def test_backup_of_a_standby(site: Site) -> None:
