@@ -83,7 +83,7 @@ check_target(enum target_kind kind, const char *name, const char *expected)
 		assert_non_null(value);
 		if (*value != '\0')
 		{
-			char line[128];
+			char line[1024];
 
 			set++;
 			assert_string_equal(names[i], name);
