@@ -79,3 +79,10 @@ def test_pages_explain_every_option(walship: Programs, program: str) -> None:
 def test_help_names_every_command(walship: Programs) -> None:
     shown = walship.run("walship", "--help").check().out
     assert set(re.findall(r"^  (\w+)  ", shown, re.M)) >= set(COMMANDS)
+
+
+def test_demo_brings_the_rows_back() -> None:
+    """README's first command, with everything installed and built."""
+    done = run([SOURCE / "tests/demo"], timeout_s=500)
+    assert done.status == 0, done.out + done.err
+    assert "The rows are back." in done.out
