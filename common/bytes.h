@@ -1,5 +1,5 @@
 /*
- * bytes.h - integers of a known byte order at any address
+ * bytes.h - integers at any address, little-endian or in our own byte order
  *
  * Pure; no alignment is assumed.
  */
@@ -7,6 +7,7 @@
 #define COMMON_BYTES_H
 
 #include <stdint.h>
+#include <string.h>
 
 static inline uint16_t
 get_le16(const void *at)
@@ -58,6 +59,34 @@ put_le64(void *at, uint64_t value)
 
 	put_le32(b, (uint32_t) value);
 	put_le32(b + 4, (uint32_t) (value >> 32));
+}
+
+/* As PostgreSQL writes its own files: in the byte order of its host. */
+static inline uint16_t
+get_native16(const void *at)
+{
+	uint16_t value;
+
+	memcpy(&value, at, sizeof(value));
+	return value;
+}
+
+static inline uint32_t
+get_native32(const void *at)
+{
+	uint32_t value;
+
+	memcpy(&value, at, sizeof(value));
+	return value;
+}
+
+static inline uint64_t
+get_native64(const void *at)
+{
+	uint64_t value;
+
+	memcpy(&value, at, sizeof(value));
+	return value;
 }
 
 #endif

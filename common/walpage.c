@@ -14,6 +14,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/bytes.h"
+
 /* XLogLongPageHeaderData, as laid out on every 64-bit platform. */
 #define PAGE_MAGIC             0
 #define PAGE_INFO              2
@@ -46,33 +48,6 @@
 #define STATE_IN_ARCHIVE_RECOVERY    5
 #define STATE_MAX                    6
 
-static uint16_t
-native16(const uint8_t *at)
-{
-	uint16_t value;
-
-	memcpy(&value, at, sizeof(value));
-	return value;
-}
-
-static uint32_t
-native32(const uint8_t *at)
-{
-	uint32_t value;
-
-	memcpy(&value, at, sizeof(value));
-	return value;
-}
-
-static uint64_t
-native64(const uint8_t *at)
-{
-	uint64_t value;
-
-	memcpy(&value, at, sizeof(value));
-	return value;
-}
-
 static bool
 page_size_valid(uint32_t bytes)
 {
@@ -89,13 +64,13 @@ wal_page_parse(struct wal_page *page, const void *data, size_t len,
 
 	if (len < WAL_LONG_HEADER_BYTES)
 		return err_set(err, ST_CORRUPT, "too short for a WAL page header");
-	p.magic = native16(at + PAGE_MAGIC);
-	p.info = native16(at + PAGE_INFO);
-	p.timeline = native32(at + PAGE_TIMELINE);
-	p.page_address = native64(at + PAGE_ADDRESS);
-	p.system_identifier = native64(at + PAGE_SYSTEM_IDENTIFIER);
-	p.segment_size = native32(at + PAGE_SEGMENT_SIZE);
-	p.page_size = native32(at + PAGE_PAGE_SIZE);
+	p.magic = get_native16(at + PAGE_MAGIC);
+	p.info = get_native16(at + PAGE_INFO);
+	p.timeline = get_native32(at + PAGE_TIMELINE);
+	p.page_address = get_native64(at + PAGE_ADDRESS);
+	p.system_identifier = get_native64(at + PAGE_SYSTEM_IDENTIFIER);
+	p.segment_size = get_native32(at + PAGE_SEGMENT_SIZE);
+	p.page_size = get_native32(at + PAGE_PAGE_SIZE);
 	if ((p.magic & MAGIC_MASK) != MAGIC_FAMILY)
 		return err_set(err, ST_CORRUPT, "WAL page has invalid magic %04X",
 					   p.magic);
@@ -189,8 +164,8 @@ wal_pages_match(const struct wal_page *page, const void *data, size_t len,
 
 	for (; len >= page->page_size; len -= page->page_size)
 	{
-		bool own = native16(at + PAGE_MAGIC) == page->magic &&
-				   native64(at + PAGE_ADDRESS) == address;
+		bool own = get_native16(at + PAGE_MAGIC) == page->magic &&
+				   get_native64(at + PAGE_ADDRESS) == address;
 
 		if (!own && !all_zero(at, PAGE_SHORT_BYTES))
 			return false;
@@ -210,9 +185,9 @@ pg_control_parse(struct pg_control *out, const void *data, size_t len,
 
 	if (len < PG_CONTROL_BYTES)
 		return err_set(err, ST_CORRUPT, "file is too short");
-	control.system_identifier = native64(at + CONTROL_SYSTEM_IDENTIFIER);
-	control.control_version = native32(at + CONTROL_VERSION);
-	state = native32(at + CONTROL_STATE);
+	control.system_identifier = get_native64(at + CONTROL_SYSTEM_IDENTIFIER);
+	control.control_version = get_native32(at + CONTROL_VERSION);
+	state = get_native32(at + CONTROL_STATE);
 	if (control.control_version < CONTROL_VERSION_MIN ||
 		control.control_version > CONTROL_VERSION_MAX)
 		return err_set(err, ST_CORRUPT, "version %" PRIu32 " is not known",

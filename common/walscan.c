@@ -5,6 +5,8 @@
 
 #include <string.h>
 
+#include "common/bytes.h"
+
 #define SHORT_HEADER_BYTES 24
 #define PAGE_INFO          2
 #define PAGE_REM_LEN       16
@@ -23,24 +25,6 @@
 #define XLOG_SWITCH      0x40
 #define RECORD_INFO_MASK 0xF0
 
-static uint32_t
-native32(const uint8_t *at)
-{
-	uint32_t value;
-
-	memcpy(&value, at, sizeof(value));
-	return value;
-}
-
-static uint64_t
-native64(const uint8_t *at)
-{
-	uint64_t value;
-
-	memcpy(&value, at, sizeof(value));
-	return value;
-}
-
 void
 wal_scan_begin(struct wal_scan *scan, const struct wal_page *page)
 {
@@ -53,8 +37,8 @@ wal_scan_begin(struct wal_scan *scan, const struct wal_page *page)
 static bool
 begin_record(struct wal_scan *scan)
 {
-	uint32_t total = native32(scan->header + RECORD_TOTAL_LEN);
-	uint64_t previous = native64(scan->header + RECORD_PREVIOUS);
+	uint32_t total = get_native32(scan->header + RECORD_TOTAL_LEN);
+	uint64_t previous = get_native64(scan->header + RECORD_PREVIOUS);
 
 	if (total < WAL_RECORD_HEADER_BYTES || previous >= scan->start ||
 		(scan->before != 0 && previous != scan->before))
@@ -112,7 +96,7 @@ bytes_due(const struct wal_scan *scan)
 {
 	if (scan->header_len == 0 || scan->header_len == WAL_RECORD_HEADER_BYTES)
 		return scan->left;
-	return native32(scan->header + RECORD_TOTAL_LEN) - scan->header_len;
+	return get_native32(scan->header + RECORD_TOTAL_LEN) - scan->header_len;
 }
 
 /* What the page's header says must be what the chain has led to. */
@@ -120,7 +104,7 @@ static bool
 enter_page(struct wal_scan *scan, const uint8_t *page)
 {
 	uint16_t info;
-	uint32_t rem_len = native32(page + PAGE_REM_LEN);
+	uint32_t rem_len = get_native32(page + PAGE_REM_LEN);
 	uint64_t due = bytes_due(scan);
 
 	memcpy(&info, page + PAGE_INFO, sizeof(info));
@@ -156,7 +140,7 @@ wal_scan_feed(struct wal_scan *scan, const void *data, size_t len)
 
 		/* A page of zeros belongs behind a switch only. */
 		if (fine && !scan->switched)
-			fine = native64(page) != 0 && enter_page(scan, page) &&
+			fine = get_native64(page) != 0 && enter_page(scan, page) &&
 				   scan_page(scan, page, header);
 		scan->broken = !fine;
 		scan->offset += size;
