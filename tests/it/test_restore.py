@@ -18,6 +18,12 @@ def site(walship: Programs, new_cluster: ClusterFactory, dir_config: Path) -> Si
     return Site(walship, new_cluster, dir_config)
 
 
+@pytest.fixture
+def either(walship: Programs, new_cluster: ClusterFactory, config: Path) -> Site:
+    """As site, once with a directory and once with the S3 gateway."""
+    return Site(walship, new_cluster, config)
+
+
 def marks(cluster: Cluster) -> list[int]:
     return [row[0] for row in cluster.sql("select n from marks order by n")]
 
@@ -85,8 +91,9 @@ def live(site: Site, number: int) -> Moment:
 
 
 @pytest.mark.versions
-def test_targets(site: Site) -> None:
+def test_targets(either: Site) -> None:
     """Every kind of target stops where it should, row for row."""
+    site = either
     site.load()
     at_start = site.primary.value(FINGERPRINT)
     site.backup()
@@ -216,8 +223,9 @@ def test_impossible_targets_name_the_nearest(site: Site) -> None:
 
 
 @pytest.mark.versions
-def test_timelines(site: Site) -> None:
+def test_timelines(either: Site) -> None:
     """Recover before and after a switch, and along the abandoned timeline."""
+    site = either
     site.load()
     site.backup()
     one = live(site, 1)
