@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "common/wipe.h"
 #include "walship_build.h"
 
 /* Of all headers of an answer, those of interim answers included. */
@@ -51,10 +52,12 @@ struct transfer
 static pthread_once_t curl_once = PTHREAD_ONCE_INIT;
 static CURLcode curl_ready = CURLE_FAILED_INIT;
 
+/* curl's buffers see session tokens, and answers that bring credentials. */
 static void
 init_curl(void)
 {
-	curl_ready = curl_global_init(CURL_GLOBAL_DEFAULT);
+	curl_ready = curl_global_init_mem(CURL_GLOBAL_DEFAULT, malloc, wipe_free,
+									  wipe_realloc, strdup, calloc);
 }
 
 enum status
@@ -98,7 +101,7 @@ s3_http_free(struct s3_http *http)
 void
 s3_answer_free(struct s3_answer *answer)
 {
-	free(answer->body);
+	wipe_free(answer->body);
 	memset(answer, 0, sizeof *answer);
 }
 
@@ -143,7 +146,7 @@ keep(struct transfer *t, const char *data, size_t len)
 	if (answer->body_len + len > t->allocated)
 	{
 		size_t more = t->allocated * 2 + len;
-		char *bigger = realloc(answer->body, more);
+		char *bigger = wipe_realloc(answer->body, more);
 
 		if (bigger == NULL)
 		{
@@ -329,6 +332,8 @@ set_connection(const struct transfer *t)
 	SET(CURLOPT_PROTOCOLS_STR, "http,https");
 	SET(CURLOPT_HTTP_VERSION, (long) CURL_HTTP_VERSION_1_1);
 	SET(CURLOPT_FOLLOWLOCATION, 0L);
+	if (options->direct)
+		SET(CURLOPT_NOPROXY, "*");
 	SET(CURLOPT_NETRC, (long) CURL_NETRC_IGNORED);
 	SET(CURLOPT_TCP_KEEPALIVE, 1L);
 	SET(CURLOPT_SOCKOPTFUNCTION, on_socket);

@@ -26,6 +26,7 @@ struct s3_http_options
 {
 	const char *ca_file; /* NULL: the system's */
 	bool tls_verify;
+	bool direct; /* by no proxy: a link-local service */
 	int64_t connect_timeout_ms;
 	int64_t stall_timeout_ms; /* without a byte in either direction */
 };

@@ -1,163 +1,16 @@
 /*
  * s3_xml.c - the XML documents that S3 sends
  *
- * A small driver over expat keeps the path of the element that is open and
- * the text of the innermost one; each kind of document is a pair of functions
- * that compare paths.
+ * Each kind of document is a pair of functions that compare paths.
  */
 #include "common/s3_xml.h"
 
-#include <expat.h>
-#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/s3_time.h"
 #include "common/s3_url.h"
-
-#define DEPTH_MAX 16
-#define PATH_SIZE 512
-#define TEXT_SIZE 8192
-
-struct reader
-{
-	XML_Parser parser;
-	char path[PATH_SIZE]; /* "/ListBucketResult/Contents/Key" */
-	size_t path_len;
-	unsigned depth;
-	char text[TEXT_SIZE]; /* what did not fit is dropped */
-	size_t text_len;
-	bool text_cut;
-	enum status status;
-	void (*begin)(struct reader *reader);
-	void (*end)(struct reader *reader);
-	void *arg;
-};
-
-static void
-stop(struct reader *reader, enum status status)
-{
-	reader->status = status;
-	(void) XML_StopParser(reader->parser, XML_FALSE);
-}
-
-static void XMLCALL
-on_start(void *arg, const XML_Char *name, const XML_Char **attributes)
-{
-	struct reader *reader = arg;
-	const char *colon = strrchr(name, ':');
-	size_t len;
-
-	(void) attributes;
-	if (reader->status != ST_OK)
-		return;
-	if (colon != NULL)
-		name = colon + 1;
-	len = strlen(name);
-	if (reader->depth >= DEPTH_MAX || len + 2 > PATH_SIZE - reader->path_len)
-	{
-		stop(reader, ST_CORRUPT);
-		return;
-	}
-	reader->depth++;
-	reader->path[reader->path_len] = '/';
-	memcpy(reader->path + reader->path_len + 1, name, len + 1);
-	reader->path_len += len + 1;
-	reader->text_len = 0;
-	reader->text_cut = false;
-	if (reader->begin != NULL)
-		reader->begin(reader);
-}
-
-static void XMLCALL
-on_end(void *arg, const XML_Char *name)
-{
-	struct reader *reader = arg;
-
-	/* expat still tells the end of an empty element that we stopped at. */
-	(void) name;
-	if (reader->status != ST_OK)
-		return;
-	reader->text[reader->text_len] = '\0';
-	reader->end(reader);
-
-	while (reader->path[reader->path_len - 1] != '/')
-		reader->path_len--;
-	reader->path[--reader->path_len] = '\0';
-	reader->depth--;
-	reader->text_len = 0;
-	reader->text_cut = false;
-}
-
-static void XMLCALL
-on_text(void *arg, const XML_Char *text, int len)
-{
-	struct reader *reader = arg;
-	size_t take = (size_t) len;
-	size_t room = sizeof reader->text - 1 - reader->text_len;
-
-	if (reader->status != ST_OK)
-		return;
-	if (take > room)
-	{
-		take = room;
-		reader->text_cut = true;
-	}
-	memcpy(reader->text + reader->text_len, text, take);
-	reader->text_len += take;
-}
-
-static void XMLCALL
-on_doctype(void *arg, const XML_Char *name, const XML_Char *system_id,
-		   const XML_Char *public_id, int has_internal_subset)
-{
-	(void) name;
-	(void) system_id;
-	(void) public_id;
-	(void) has_internal_subset;
-	stop(arg, ST_CORRUPT);
-}
-
-static bool
-at(const struct reader *reader, const char *path)
-{
-	return strcmp(reader->path, path) == 0;
-}
-
-/* Parses a whole document; begin and end see every element. */
-static enum status
-read_document(const char *body, size_t len, void (*begin)(struct reader *),
-			  void (*end)(struct reader *), void *arg)
-{
-	struct reader *reader = calloc(1, sizeof *reader);
-	enum status status = ST_NOMEM;
-
-	if (len > INT_MAX || reader == NULL)
-	{
-		free(reader);
-		return reader == NULL ? ST_NOMEM : ST_CORRUPT;
-	}
-	reader->parser = XML_ParserCreate(NULL);
-	if (reader->parser != NULL)
-	{
-		reader->begin = begin;
-		reader->end = end;
-		reader->arg = arg;
-		XML_SetUserData(reader->parser, reader);
-		XML_SetElementHandler(reader->parser, on_start, on_end);
-		XML_SetCharacterDataHandler(reader->parser, on_text);
-		XML_SetStartDoctypeDeclHandler(reader->parser, on_doctype);
-		if (XML_Parse(reader->parser, body, (int) len, XML_TRUE) ==
-				XML_STATUS_OK ||
-			reader->status != ST_OK)
-			status = reader->status;
-		else if (XML_GetErrorCode(reader->parser) != XML_ERROR_NO_MEMORY)
-			status = ST_CORRUPT;
-		XML_ParserFree(reader->parser);
-	}
-	free(reader);
-	return status;
-}
+#include "common/s3_xml_reader.h"
 
 /* Copies what fits, whole and printable: these texts end up in logs. */
 static void
@@ -187,22 +40,22 @@ struct error_reader
 };
 
 static void
-error_end(struct reader *reader)
+error_end(struct s3_xml_reader *reader)
 {
 	struct error_reader *r = reader->arg;
 
-	if (at(reader, "/Error"))
+	if (s3_xml_at(reader, "/Error"))
 		r->seen = true;
-	else if (at(reader, "/Error/Code"))
+	else if (s3_xml_at(reader, "/Error/Code"))
 		copy_text(r->error.code, sizeof r->error.code, reader->text);
-	else if (at(reader, "/Error/Message"))
+	else if (s3_xml_at(reader, "/Error/Message"))
 		copy_text(r->error.message, sizeof r->error.message, reader->text);
-	else if (at(reader, "/Error/RequestId"))
+	else if (s3_xml_at(reader, "/Error/RequestId"))
 		copy_text(r->error.request_id, sizeof r->error.request_id,
 				  reader->text);
-	else if (at(reader, "/Error/Region"))
+	else if (s3_xml_at(reader, "/Error/Region"))
 		copy_text(r->error.region, sizeof r->error.region, reader->text);
-	else if (at(reader, "/Error/Endpoint"))
+	else if (s3_xml_at(reader, "/Error/Endpoint"))
 		copy_text(r->error.endpoint, sizeof r->error.endpoint, reader->text);
 }
 
@@ -210,7 +63,7 @@ enum status
 s3_xml_parse_error(const char *body, size_t len, struct s3_xml_error *out)
 {
 	struct error_reader r = {.seen = false};
-	enum status status = read_document(body, len, NULL, error_end, &r);
+	enum status status = s3_xml_read(body, len, NULL, error_end, &r);
 
 	if (status != ST_OK)
 		return status;
@@ -250,13 +103,13 @@ parse_decimal(const char *text, uint64_t max, uint64_t *out)
 }
 
 static void
-list_begin(struct reader *reader)
+list_begin(struct s3_xml_reader *reader)
 {
 	struct list_reader *r = reader->arg;
-	bool is_prefix = at(reader, "/ListBucketResult/CommonPrefixes");
+	bool is_prefix = s3_xml_at(reader, "/ListBucketResult/CommonPrefixes");
 	struct s3_list_entry *entry;
 
-	if (!is_prefix && !at(reader, "/ListBucketResult/Contents"))
+	if (!is_prefix && !s3_xml_at(reader, "/ListBucketResult/Contents"))
 		return;
 	if (r->page.nentries == r->allocated)
 	{
@@ -266,7 +119,7 @@ list_begin(struct reader *reader)
 
 		if (bigger == NULL)
 		{
-			stop(reader, ST_NOMEM);
+			s3_xml_stop(reader, ST_NOMEM);
 			return;
 		}
 		r->page.entries = bigger;
@@ -279,55 +132,55 @@ list_begin(struct reader *reader)
 
 /* Keeps the text as a string of its own; a cut or repeated one is refused. */
 static void
-keep_text(struct reader *reader, char **out)
+keep_text(struct s3_xml_reader *reader, char **out)
 {
 	if (reader->text_cut || *out != NULL || reader->text_len == 0)
 	{
-		stop(reader, ST_CORRUPT);
+		s3_xml_stop(reader, ST_CORRUPT);
 		return;
 	}
 	*out = strdup(reader->text);
 	if (*out == NULL)
-		stop(reader, ST_NOMEM);
+		s3_xml_stop(reader, ST_NOMEM);
 }
 
 static void
-entry_end(struct reader *reader, struct s3_list_entry *entry)
+entry_end(struct s3_xml_reader *reader, struct s3_list_entry *entry)
 {
-	if (at(reader, "/ListBucketResult/Contents/Key") ||
-		at(reader, "/ListBucketResult/CommonPrefixes/Prefix"))
+	if (s3_xml_at(reader, "/ListBucketResult/Contents/Key") ||
+		s3_xml_at(reader, "/ListBucketResult/CommonPrefixes/Prefix"))
 		keep_text(reader, &entry->name);
-	else if (at(reader, "/ListBucketResult/Contents/Size"))
+	else if (s3_xml_at(reader, "/ListBucketResult/Contents/Size"))
 	{
 		if (!parse_decimal(reader->text, INT64_MAX, &entry->size_bytes))
-			stop(reader, ST_CORRUPT);
+			s3_xml_stop(reader, ST_CORRUPT);
 	}
-	else if (at(reader, "/ListBucketResult/Contents/LastModified"))
+	else if (s3_xml_at(reader, "/ListBucketResult/Contents/LastModified"))
 	{
 		if (!s3_time_parse_iso(reader->text, &entry->modified_s))
-			stop(reader, ST_CORRUPT);
+			s3_xml_stop(reader, ST_CORRUPT);
 	}
-	else if (at(reader, "/ListBucketResult/Contents/StorageClass"))
+	else if (s3_xml_at(reader, "/ListBucketResult/Contents/StorageClass"))
 		copy_text(entry->storage_class, sizeof entry->storage_class,
 				  reader->text);
-	else if ((at(reader, "/ListBucketResult/Contents") ||
-			  at(reader, "/ListBucketResult/CommonPrefixes")) &&
+	else if ((s3_xml_at(reader, "/ListBucketResult/Contents") ||
+			  s3_xml_at(reader, "/ListBucketResult/CommonPrefixes")) &&
 			 entry->name == NULL)
-		stop(reader, ST_CORRUPT);
+		s3_xml_stop(reader, ST_CORRUPT);
 }
 
 static void
-list_end(struct reader *reader)
+list_end(struct s3_xml_reader *reader)
 {
 	struct list_reader *r = reader->arg;
 
-	if (at(reader, "/ListBucketResult"))
+	if (s3_xml_at(reader, "/ListBucketResult"))
 		r->seen = true;
-	else if (at(reader, "/ListBucketResult/IsTruncated"))
+	else if (s3_xml_at(reader, "/ListBucketResult/IsTruncated"))
 		r->page.truncated = strcmp(reader->text, "true") == 0;
-	else if (at(reader, "/ListBucketResult/EncodingType"))
+	else if (s3_xml_at(reader, "/ListBucketResult/EncodingType"))
 		r->encoded = strcmp(reader->text, "url") == 0;
-	else if (at(reader, "/ListBucketResult/NextContinuationToken") &&
+	else if (s3_xml_at(reader, "/ListBucketResult/NextContinuationToken") &&
 			 reader->text_len > 0)
 		keep_text(reader, &r->page.next_token);
 	else if (r->page.nentries > 0 && reader->depth > 1)
@@ -348,7 +201,7 @@ enum status
 s3_xml_parse_list(const char *body, size_t len, struct s3_list_page *out)
 {
 	struct list_reader r = {.seen = false};
-	enum status status = read_document(body, len, list_begin, list_end, &r);
+	enum status status = s3_xml_read(body, len, list_begin, list_end, &r);
 
 	if (status == ST_OK &&
 		(!r.seen || (r.page.truncated && r.page.next_token == NULL)))
@@ -376,12 +229,12 @@ struct delete_reader
 };
 
 static void
-delete_begin(struct reader *reader)
+delete_begin(struct s3_xml_reader *reader)
 {
 	struct delete_reader *r = reader->arg;
 
-	if (!at(reader, "/DeleteResult/Deleted") &&
-		!at(reader, "/DeleteResult/Error"))
+	if (!s3_xml_at(reader, "/DeleteResult/Deleted") &&
+		!s3_xml_at(reader, "/DeleteResult/Error"))
 		return;
 	free(r->name);
 	r->name = NULL;
@@ -389,24 +242,24 @@ delete_begin(struct reader *reader)
 }
 
 static void
-delete_end(struct reader *reader)
+delete_end(struct s3_xml_reader *reader)
 {
 	struct delete_reader *r = reader->arg;
-	bool deleted = at(reader, "/DeleteResult/Deleted");
+	bool deleted = s3_xml_at(reader, "/DeleteResult/Deleted");
 
-	if (at(reader, "/DeleteResult"))
+	if (s3_xml_at(reader, "/DeleteResult"))
 		r->seen = true;
-	else if (at(reader, "/DeleteResult/Deleted/Key") ||
-			 at(reader, "/DeleteResult/Error/Key"))
+	else if (s3_xml_at(reader, "/DeleteResult/Deleted/Key") ||
+			 s3_xml_at(reader, "/DeleteResult/Error/Key"))
 		keep_text(reader, &r->name);
-	else if (at(reader, "/DeleteResult/Error/Code"))
+	else if (s3_xml_at(reader, "/DeleteResult/Error/Code"))
 		copy_text(r->error.code, sizeof r->error.code, reader->text);
-	else if (at(reader, "/DeleteResult/Error/Message"))
+	else if (s3_xml_at(reader, "/DeleteResult/Error/Message"))
 		copy_text(r->error.message, sizeof r->error.message, reader->text);
-	else if (deleted || at(reader, "/DeleteResult/Error"))
+	else if (deleted || s3_xml_at(reader, "/DeleteResult/Error"))
 	{
 		if (r->name == NULL)
-			stop(reader, ST_CORRUPT);
+			s3_xml_stop(reader, ST_CORRUPT);
 		else
 			r->deleted(r->arg, r->name, deleted, r->error.code,
 					   r->error.message);
@@ -418,8 +271,7 @@ s3_xml_parse_delete(const char *body, size_t len, s3_xml_deleted deleted,
 					void *arg)
 {
 	struct delete_reader r = {.deleted = deleted, .arg = arg};
-	enum status status =
-		read_document(body, len, delete_begin, delete_end, &r);
+	enum status status = s3_xml_read(body, len, delete_begin, delete_end, &r);
 
 	free(r.name);
 	return status == ST_OK && !r.seen ? ST_CORRUPT : status;
@@ -436,20 +288,20 @@ struct setting_reader
 };
 
 static void
-setting_end(struct reader *reader)
+setting_end(struct s3_xml_reader *reader)
 {
 	struct setting_reader *r = reader->arg;
 
-	if (at(reader, r->root))
+	if (s3_xml_at(reader, r->root))
 		r->seen = true;
-	else if (at(reader, r->path))
+	else if (s3_xml_at(reader, r->path))
 		copy_text(r->value, sizeof r->value, reader->text);
 }
 
 static enum status
 read_setting(const char *body, size_t len, struct setting_reader *r)
 {
-	enum status status = read_document(body, len, NULL, setting_end, r);
+	enum status status = s3_xml_read(body, len, NULL, setting_end, r);
 
 	return status == ST_OK && !r->seen ? ST_CORRUPT : status;
 }
@@ -495,11 +347,11 @@ struct lifecycle_reader
 };
 
 static void
-rule_begin(struct reader *reader)
+rule_begin(struct s3_xml_reader *reader)
 {
 	struct lifecycle_reader *r = reader->arg;
 
-	if (!at(reader, RULE))
+	if (!s3_xml_at(reader, RULE))
 		return;
 	memset(&r->rule, 0, sizeof r->rule);
 	r->rule.days = -1;
@@ -516,39 +368,40 @@ earlier(int64_t *known, int64_t value)
 }
 
 static void
-rule_end(struct reader *reader)
+rule_end(struct s3_xml_reader *reader)
 {
 	struct lifecycle_reader *r = reader->arg;
 	uint64_t days;
 	int64_t date_s;
 
-	if (at(reader, "/LifecycleConfiguration"))
+	if (s3_xml_at(reader, "/LifecycleConfiguration"))
 		r->seen = true;
-	else if (at(reader, RULE "/Status"))
+	else if (s3_xml_at(reader, RULE "/Status"))
 		r->enabled = strcmp(reader->text, "Enabled") == 0;
-	else if (at(reader, RULE "/Prefix") || at(reader, RULE "/Filter/Prefix") ||
-			 at(reader, RULE "/Filter/And/Prefix"))
+	else if (s3_xml_at(reader, RULE "/Prefix") ||
+			 s3_xml_at(reader, RULE "/Filter/Prefix") ||
+			 s3_xml_at(reader, RULE "/Filter/And/Prefix"))
 		copy_text(r->rule.prefix, sizeof r->rule.prefix, reader->text);
-	else if (at(reader, RULE "/Filter/Tag") ||
-			 at(reader, RULE "/Filter/And/Tag"))
+	else if (s3_xml_at(reader, RULE "/Filter/Tag") ||
+			 s3_xml_at(reader, RULE "/Filter/And/Tag"))
 		r->tagged = true;
-	else if (at(reader, RULE "/Expiration/Days") ||
-			 at(reader, RULE "/Transition/Days"))
+	else if (s3_xml_at(reader, RULE "/Expiration/Days") ||
+			 s3_xml_at(reader, RULE "/Transition/Days"))
 	{
 		if (!parse_decimal(reader->text, INT32_MAX, &days))
-			stop(reader, ST_CORRUPT);
+			s3_xml_stop(reader, ST_CORRUPT);
 		else
 			earlier(&r->rule.days, (int64_t) days);
 	}
-	else if (at(reader, RULE "/Expiration/Date") ||
-			 at(reader, RULE "/Transition/Date"))
+	else if (s3_xml_at(reader, RULE "/Expiration/Date") ||
+			 s3_xml_at(reader, RULE "/Transition/Date"))
 	{
 		if (!s3_time_parse_iso(reader->text, &date_s))
-			stop(reader, ST_CORRUPT);
+			s3_xml_stop(reader, ST_CORRUPT);
 		else
 			earlier(&r->rule.date_s, date_s);
 	}
-	else if (at(reader, RULE) && r->enabled && !r->tagged &&
+	else if (s3_xml_at(reader, RULE) && r->enabled && !r->tagged &&
 			 (r->rule.days >= 0 || r->rule.date_s >= 0))
 		r->tell(r->arg, &r->rule);
 }
@@ -558,7 +411,7 @@ s3_xml_parse_lifecycle(const char *body, size_t len, s3_xml_rule rule,
 					   void *arg)
 {
 	struct lifecycle_reader r = {.tell = rule, .arg = arg};
-	enum status status = read_document(body, len, rule_begin, rule_end, &r);
+	enum status status = s3_xml_read(body, len, rule_begin, rule_end, &r);
 
 	return status == ST_OK && !r.seen ? ST_CORRUPT : status;
 }
