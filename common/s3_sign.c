@@ -11,7 +11,6 @@
 #include <string.h>
 
 #define ALGORITHM   "AWS4-HMAC-SHA256"
-#define SERVICE     "s3"
 #define TERMINATOR  "aws4_request"
 #define SHA256_SIZE 32
 #define DAY_LEN     8 /* the date in "20130524T000000Z" */
@@ -66,10 +65,10 @@ hmac(const void *key, size_t key_len, const char *text, size_t text_len,
 	return ok;
 }
 
-/* The signing key: the secret, narrowed to a day, a region and S3. */
+/* The signing key: the secret, narrowed to a day, a region and a service. */
 static bool
 derive_key(const char *secret, const char *amz_date, const char *region,
-		   uint8_t key[SHA256_SIZE])
+		   const char *service, uint8_t key[SHA256_SIZE])
 {
 	char first[256];
 	int len = snprintf(first, sizeof first, "AWS4%s", secret);
@@ -77,7 +76,7 @@ derive_key(const char *secret, const char *amz_date, const char *region,
 
 	ok = ok && hmac(first, (size_t) len, amz_date, DAY_LEN, key) &&
 		 hmac(key, SHA256_SIZE, region, strlen(region), key) &&
-		 hmac(key, SHA256_SIZE, SERVICE, strlen(SERVICE), key) &&
+		 hmac(key, SHA256_SIZE, service, strlen(service), key) &&
 		 hmac(key, SHA256_SIZE, TERMINATOR, strlen(TERMINATOR), key);
 	OPENSSL_cleanse(first, sizeof first);
 	return ok;
@@ -159,6 +158,7 @@ s3_sign(const struct s3_sign_input *input,
 	char hash[S3_SHA256_HEX_SIZE];
 	char text[512];
 	char signature[S3_SHA256_HEX_SIZE] = "";
+	const char *service = input->service != NULL ? input->service : "s3";
 	uint8_t key[SHA256_SIZE];
 	int len;
 	bool ok;
@@ -169,7 +169,7 @@ s3_sign(const struct s3_sign_input *input,
 		return false;
 	sort_headers(input, sorted);
 	len = snprintf(scope, sizeof scope, "%.8s/%s/%s/%s", input->amz_date,
-				   input->region, SERVICE, TERMINATOR);
+				   input->region, service, TERMINATOR);
 	if (len < 0 || (size_t) len >= sizeof scope ||
 		!name_headers(sorted, input->nheaders, names, sizeof names) ||
 		!hash_canonical_request(input, sorted, names, hash))
@@ -178,7 +178,7 @@ s3_sign(const struct s3_sign_input *input,
 	len = snprintf(text, sizeof text, "%s\n%s\n%s\n%s", ALGORITHM,
 				   input->amz_date, scope, hash);
 	ok = derive_key(credentials->secret_access_key, input->amz_date,
-					input->region, key) &&
+					input->region, service, key) &&
 		 hmac(key, sizeof key, text, (size_t) len, key);
 	if (ok)
 		to_hex(key, sizeof key, signature);

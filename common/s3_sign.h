@@ -1,5 +1,5 @@
 /*
- * s3_sign.h - AWS Signature Version 4 for S3
+ * s3_sign.h - AWS Signature Version 4 for S3, and for STS
  *
  * Pure: the clock is the caller's.  Source: "Authenticating Requests: Using
  * the Authorization Header (AWS Signature Version 4)" of the Amazon S3 API
@@ -47,6 +47,7 @@ struct s3_sign_input
 	const char *payload_hash;        /* what x-amz-content-sha256 says */
 	const char *amz_date;            /* what x-amz-date says */
 	const char *region;
+	const char *service; /* NULL: "s3" */
 };
 
 /*

@@ -114,6 +114,48 @@ list_objects(void **state)
 						"d5711ef69dc6f7");
 }
 
+/* "get-vanilla" of AWS's Signature Version 4 test suite, and IAM's example. */
+static void
+other_services(void **state)
+{
+	static const struct s3_credentials keys = {
+		.access_key_id = "AKIDEXAMPLE",
+		.secret_access_key = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"};
+	const struct s3_header vanilla[] = {{"host", "example.amazonaws.com"},
+										{"x-amz-date", "20150830T123600Z"}};
+	const struct s3_header iam[] = {
+		{"content-type", "application/x-www-form-urlencoded; charset=utf-8"},
+		{"host", "iam.amazonaws.com"},
+		{"x-amz-date", "20150830T123600Z"}};
+	struct s3_sign_input input = {.method = "GET",
+								  .path = "/",
+								  .query = "",
+								  .headers = vanilla,
+								  .nheaders = 2,
+								  .payload_hash = S3_EMPTY_SHA256,
+								  .amz_date = "20150830T123600Z",
+								  .region = "us-east-1",
+								  .service = "service"};
+	char out[S3_AUTHORIZATION_SIZE];
+
+	(void) state;
+	assert_true(s3_sign(&input, &keys, out, sizeof out));
+	assert_string_equal(
+		strstr(out, "Signature="),
+		"Signature=5fa00fa31553b73ebf1942676e86291e8372ff2a2260956d9b8aae1d76"
+		"3fbf31");
+
+	input.query = "Action=ListUsers&Version=2010-05-08";
+	input.headers = iam;
+	input.nheaders = 3;
+	input.service = "iam";
+	assert_true(s3_sign(&input, &keys, out, sizeof out));
+	assert_string_equal(
+		strstr(out, "Signature="),
+		"Signature=5d672d79c15b13162d9279b0855cfba6789a8edb4c82c400e06b5924a6"
+		"f2b5d7");
+}
+
 static void
 what_does_not_fit_is_no_signature(void **state)
 {
@@ -174,6 +216,7 @@ main(void)
 		cmocka_unit_test(put_object),
 		cmocka_unit_test(get_bucket_lifecycle),
 		cmocka_unit_test(list_objects),
+		cmocka_unit_test(other_services),
 		cmocka_unit_test(what_does_not_fit_is_no_signature),
 		cmocka_unit_test(digests),
 	};
