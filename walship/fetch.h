@@ -14,7 +14,7 @@
 #include "common/repo.h"
 #include "common/walname.h"
 #include "walship/fetch_policy.h"
-#include "walship/spool.h"
+#include "common/spool.h"
 
 struct fetch
 {

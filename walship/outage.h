@@ -13,7 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "walship/spool.h"
+#include "common/spool.h"
 
 /* An outage that nobody has met for so long is over, or a new one. */
 #define OUTAGE_FORGOTTEN_MS 60000

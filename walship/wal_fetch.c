@@ -15,7 +15,7 @@
 #include "walship/datadir.h"
 #include "walship/fetch.h"
 #include "walship/fetch_policy.h"
-#include "walship/spool.h"
+#include "common/spool.h"
 
 #define OPTION_MODE   0x2000
 #define USAGE_CODE    2

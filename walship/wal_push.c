@@ -19,7 +19,7 @@
 #include "walship/datadir.h"
 #include "walship/push.h"
 #include "walship/wal_file.h"
-#include "walship/spool.h"
+#include "common/spool.h"
 
 /* Beyond the deadline that every wait of our own looks at. */
 #define ALARM_GRACE_MS 5000

@@ -7,8 +7,8 @@
  * there is no such place, or it may not be written, everything works without
  * it, so opening it cannot fail.
  */
-#ifndef WALSHIP_SPOOL_H
-#define WALSHIP_SPOOL_H
+#ifndef COMMON_SPOOL_H
+#define COMMON_SPOOL_H
 
 #include <limits.h>
 #include <stddef.h>

@@ -1,7 +1,7 @@
 /*
  * spool.c - a place of our own on this host
  */
-#include "walship/spool.h"
+#include "common/spool.h"
 
 #include <errno.h>
 #include <fcntl.h>
