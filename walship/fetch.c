@@ -3,7 +3,7 @@
  */
 #include "walship/fetch.h"
 
-#include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,9 +12,10 @@
 #include "common/log.h"
 #include "common/wal_history.h"
 #include "walship/fetch_gap.h"
+#include "walship/fetch_local.h"
+#include "walship/fetch_segment.h"
 #include "walship/fetch_target.h"
 #include "walship/outage.h"
-#include "walship/wal_file.h"
 
 /* With its patience spent, a call asks once whether the store is back. */
 #define PROBE_MS 2000
@@ -23,107 +24,19 @@
 #define GAP_BASE_MS 500
 #define GAP_CAP_MS  5000
 
-#define COPY_BYTES ((size_t) 256 << 10)
-
-/* One transfer: bytes that arrive are progress, and renew the deadline. */
-struct transfer
-{
-	const struct fetch *fetch;
-	struct fetch_target *target;
-	int64_t allowance_ms;
-};
-
-static void
-renew_deadline(const struct fetch *fetch, int64_t allowance_ms)
-{
-	store_set_deadline(fetch->repo->store,
-					   deadline_in(allowance_ms, fetch->cancel));
-}
-
-static enum status
-receive(void *arg, const void *data, size_t len, struct err *err)
-{
-	const struct transfer *t = arg;
-
-	renew_deadline(t->fetch, t->allowance_ms);
-	return fetch_target_write(t->target, data, len, err);
-}
-
-/* A history that must be there, since WAL of its timeline is. */
-static enum status
-get_needed_history(struct repo *repo, uint32_t timeline,
-				   struct timeline_history *out, struct err *err)
-{
-	enum status status = wal_history_get(repo, timeline, out, err);
-
-	if (status != ST_MISSING)
-		return status;
-	return err_set(err, ST_CORRUPT,
-				   "the first page is of an older timeline, and the history "
-				   "file of timeline %" PRIu32 " is not archived",
-				   timeline);
-}
-
-/* Is what was received the segment that was asked for? */
-static enum status
-verify_segment(const struct fetch *fetch, const struct fetch_target *target,
-			   struct err *err)
-{
-	size_t head = target->len_bytes < sizeof(target->head)
-					  ? (size_t) target->len_bytes
-					  : sizeof(target->head);
-	struct timeline_history history = {0};
-	struct wal_page page;
-	bool ancestor;
-	enum status status = wal_page_parse(&page, target->head, head, err);
-
-	if (status != ST_OK)
-		return status;
-	ancestor = page.timeline < fetch->name->timeline;
-	if (ancestor)
-		status = get_needed_history(fetch->repo, fetch->name->timeline,
-									&history, err);
-	if (status == ST_OK)
-		status = wal_page_check(&page, fetch->name, target->len_bytes,
-								fetch->repo->system_identifier,
-								ancestor ? &history : NULL, err);
-	timeline_history_free(&history);
-	return status;
-}
-
-/* A segment or .partial: too large for memory, so it goes to the target. */
-static enum status
-get_segment(const struct fetch *fetch, const char *object,
-			int64_t allowance_ms, struct err *err)
-{
-	struct fetch_target target;
-	struct transfer transfer = {
-		.fetch = fetch, .target = &target, .allowance_ms = allowance_ms};
-	enum status status = fetch_target_open(&target, fetch->path, err);
-
-	if (status != ST_OK)
-		return status;
-	status =
-		repo_get(fetch->repo, OBJECT_WAL, object, receive, &transfer, err);
-	if (status == ST_OK)
-		status = verify_segment(fetch, &target, err);
-	if (status == ST_OK)
-		status = fetch_target_publish(&target, err);
-	fetch_target_abort(&target);
-	return status;
-}
-
 /* A history or backup history file: small, and read as a whole. */
 static enum status
-get_text(const struct fetch *fetch, const char *object, struct err *err)
+get_text(const struct fetch *fetch, const char *object, int64_t allowance_ms,
+		 struct err *err)
 {
 	struct fetch_target target;
 	char *text;
 	size_t len;
-	enum status status =
-		repo_get_bytes(fetch->repo, OBJECT_WAL, object, WAL_HISTORY_BYTES_MAX,
-					   &text, &len, err);
+	enum status status;
 
+	fetch_segment_allow(fetch->repo, allowance_ms, fetch->cancel);
+	status = repo_get_bytes(fetch->repo, OBJECT_WAL, object,
+							WAL_HISTORY_BYTES_MAX, &text, &len, err);
 	if (status != ST_OK)
 		return status;
 	if (fetch->name->kind == WAL_HISTORY)
@@ -142,18 +55,31 @@ get_text(const struct fetch *fetch, const char *object, struct err *err)
 }
 
 static enum status
-get_file(const struct fetch *fetch, int64_t allowance_ms, struct err *err)
+get_segment(const struct fetch *fetch, const struct wal_name *name,
+			int64_t allowance_ms, struct err *err)
+{
+	struct fetch_segment get = {.repo = fetch->repo,
+								.name = name,
+								.path = fetch->path,
+								.allowance_ms = allowance_ms,
+								.cancel = fetch->cancel};
+
+	return fetch_segment_get(&get, NULL, err);
+}
+
+static enum status
+get_file(const struct fetch *fetch, const struct wal_name *name,
+		 int64_t allowance_ms, struct err *err)
 {
 	char object[OBJECT_NAME_MAX + 1];
 	char key[STORE_KEY_MAX];
 	enum status status;
 
-	renew_deadline(fetch, allowance_ms);
-	repo_wal_name(object, fetch->name);
-	if (fetch->name->kind == WAL_SEGMENT || fetch->name->kind == WAL_PARTIAL)
-		status = get_segment(fetch, object, allowance_ms, err);
+	repo_wal_name(object, name);
+	if (name->kind == WAL_SEGMENT || name->kind == WAL_PARTIAL)
+		status = get_segment(fetch, name, allowance_ms, err);
 	else
-		status = get_text(fetch, object, err);
+		status = get_text(fetch, object, allowance_ms, err);
 	if (status == ST_CORRUPT)
 	{
 		repo_key(key, fetch->repo->system_identifier, object);
@@ -163,104 +89,71 @@ get_file(const struct fetch *fetch, int64_t allowance_ms, struct err *err)
 	return status;
 }
 
-/* The directory of the file to make, and a name in it. */
-static bool
-beside(const char *path, const char *name, char *out, size_t room)
-{
-	const char *slash = strrchr(path, '/');
-	int dir = slash != NULL ? (int) (slash - path + 1) : 0;
-	int n = snprintf(out, room, "%.*s%s", dir, path, name);
-
-	return n >= 0 && (size_t) n < room;
-}
-
+/*
+ * The last segment of a timeline that ended in it: a server that was promoted
+ * there archives what it had of it as .partial.  It is offered to a recovery
+ * of that timeline only, which README explains.
+ */
 static enum status
-copy_file(struct wal_file *file, const char *path, struct err *err)
+get_partial(const struct fetch *fetch, int64_t allowance_ms, struct err *err)
 {
-	uint8_t *chunk = malloc(COPY_BYTES);
-	struct fetch_target target;
+	struct wal_name partial = *fetch->name;
 	enum status status;
 
-	if (chunk == NULL)
-		return err_set(err, ST_NOMEM, "out of memory");
-	status = fetch_target_open(&target, path, err);
-	if (status != ST_OK)
-	{
-		free(chunk);
-		return status;
-	}
-	while (status == ST_OK && file->offset < file->size_bytes)
-	{
-		/* A segment's size is a multiple of this. */
-		status = wal_file_read(file, chunk, COPY_BYTES, err);
-		if (status == ST_OK)
-			status = fetch_target_write(&target, chunk, COPY_BYTES, err);
-	}
+	partial.kind = WAL_PARTIAL;
+	(void) snprintf(partial.text, sizeof(partial.text), "%s.partial",
+					fetch->name->text);
+	status = get_file(fetch, &partial, allowance_ms, err);
 	if (status == ST_OK)
-		status = fetch_target_publish(&target, err);
-	fetch_target_abort(&target);
-	free(chunk);
+		log_warning("\"%s\" is not archived; the part of it that is, \"%s\", "
+					"is used",
+					fetch->name->text, partial.text);
 	return status;
 }
 
-/*
- * What the archive does not have, pg_wal may: the salvaged WAL of a server
- * that died before it could archive it.  Only a whole segment will do here;
- * a last, partly filled one the server finds by itself, once it is told that
- * the archive ends.
- */
-static bool
-salvage(const struct fetch *fetch)
+/* What an absence means, with nothing of the segment at hand. */
+static enum fetch_finding
+explain_absence(const struct fetch *fetch, enum fetch_local local,
+				int64_t allowance_ms, struct err *err)
 {
-	char path[PATH_MAX];
-	struct wal_file file;
-	struct err err;
-	bool complete = false;
-	bool done;
+	struct fetch_behind behind;
+	char wal_dir[PATH_MAX];
+	enum status status;
 
-	if (!beside(fetch->path, fetch->name->text, path, sizeof(path)) ||
-		strcmp(path, fetch->path) == 0 ||
-		wal_file_open(&file, path, fetch->repo->system_identifier, &err) !=
-			ST_OK)
-		return false;
-	done = wal_file_complete(&file, &complete, &err) == ST_OK && complete &&
-		   copy_file(&file, fetch->path, &err) == ST_OK;
-	wal_file_close(&file);
-	if (done)
-		log_info("\"%s\" is not archived; its copy in pg_wal is used",
-				 fetch->name->text);
-	return done;
+	if (!fetch_local_beside(fetch->path, ".", wal_dir, sizeof(wal_dir)))
+		wal_dir[0] = '\0';
+	fetch_segment_allow(fetch->repo, allowance_ms, fetch->cancel);
+	status = fetch_gap_find(fetch->repo, fetch->name,
+							fetch_gap_segment_size(wal_dir), &behind, err);
+	if (status != ST_OK)
+		return fetch_policy_finding(status);
+	if (behind.gap)
+		return FOUND_GAP;
+	if (!behind.partial || !fetch_policy_takes_partial(fetch->mode) ||
+		local != LOCAL_NOTHING ||
+		fetch_local_knows_newer(fetch->path, fetch->name->timeline))
+		return FOUND_NOTHING;
+	return fetch_policy_finding(get_partial(fetch, allowance_ms, err));
 }
 
 /* Settles an absence: *finding, or false to look for the file again. */
 static bool
-settle_absence(const struct fetch *fetch, struct retry *retry,
-			   enum fetch_finding *finding, struct err *err)
+settle_absence(const struct fetch *fetch, int64_t allowance_ms,
+			   struct retry *retry, enum fetch_finding *finding,
+			   struct err *err)
 {
-	char wal_dir[PATH_MAX];
-	bool gap = false;
-	enum status status;
+	enum fetch_local local;
 
 	*finding = FOUND_NOTHING;
 	if (!fetch_policy_looks_for_gap(fetch->mode, fetch->name->kind))
 		return true;
-	if (salvage(fetch))
-	{
-		*finding = FOUND;
+	local = fetch_local_salvage(fetch->name, fetch->path,
+								fetch->repo->system_identifier);
+	*finding = local == LOCAL_USED
+				   ? FOUND
+				   : explain_absence(fetch, local, allowance_ms, err);
+	if (*finding != FOUND_GAP)
 		return true;
-	}
-	if (!beside(fetch->path, ".", wal_dir, sizeof(wal_dir)))
-		wal_dir[0] = '\0';
-	status = fetch_gap_find(fetch->repo, fetch->name,
-							fetch_gap_segment_size(wal_dir), &gap, err);
-	if (status != ST_OK)
-	{
-		*finding = fetch_policy_finding(status);
-		return true;
-	}
-	if (!gap)
-		return true;
-	*finding = FOUND_GAP;
 	if (retry_wait(retry, err))
 		return false;
 	if (fetch->cancel != NULL && *fetch->cancel != 0)
@@ -279,7 +172,7 @@ probe(const struct fetch *fetch, struct err *err)
 
 	repo_wal_name(object, fetch->name);
 	repo_key(key, fetch->repo->system_identifier, object);
-	renew_deadline(fetch, PROBE_MS);
+	fetch_segment_allow(fetch->repo, PROBE_MS, fetch->cancel);
 	status = store_head(fetch->repo->store, key, &stat, err);
 	return fetch_policy_finding(status == ST_MISSING ? ST_OK : status);
 }
@@ -297,11 +190,10 @@ look(const struct fetch *fetch, int64_t allowance_ms, struct err *err)
 			   GAP_BASE_MS, GAP_CAP_MS);
 	do
 	{
-		status = get_file(fetch, allowance_ms, err);
+		status = get_file(fetch, fetch->name, allowance_ms, err);
 		if (status != ST_MISSING)
 			return fetch_policy_finding(status);
-		renew_deadline(fetch, allowance_ms);
-	} while (!settle_absence(fetch, &retry, &finding, err));
+	} while (!settle_absence(fetch, allowance_ms, &retry, &finding, err));
 	return finding;
 }
 

@@ -13,14 +13,43 @@
 
 #include "common/wal_history.h"
 
-#define SEGMENT_DIGITS 24
+#define SEGMENT_DIGITS  24
+#define TIMELINE_DIGITS 8
 
-/* The segment that a key's last component belongs to. */
-static bool
-segment_of_key(const char *key, struct wal_name *name)
+/* What one page of a listing holds, in S3 and in most that speak it. */
+#define LIST_PAGE 1000
+
+/* A listing that begins behind the absent segment's name. */
+struct listing
 {
-	const char *slash = strrchr(key, '/');
-	const char *base = slash != NULL ? slash + 1 : key;
+	const struct wal_name *name;
+	size_t prefix_len; /* of keys: up to the timeline's directory */
+	size_t seen;
+	bool partial;
+	bool cut; /* ended with the page, before the last timeline */
+	uint32_t *newer;
+	size_t nnewer;
+};
+
+/* The timeline and the last component of a key; NULL if it is not WAL's. */
+static const char *
+split_key(const struct listing *l, const char *key, uint32_t *timeline)
+{
+	const char *at = key + l->prefix_len;
+	char text[TIMELINE_DIGITS + 1];
+
+	if (strlen(key) <= l->prefix_len + TIMELINE_DIGITS ||
+		at[TIMELINE_DIGITS] != '/')
+		return NULL;
+	memcpy(text, at, TIMELINE_DIGITS);
+	text[TIMELINE_DIGITS] = '\0';
+	return timeline_parse(text, timeline) ? at + TIMELINE_DIGITS + 1 : NULL;
+}
+
+/* The segment that a file of WAL belongs to. */
+static bool
+segment_of(const char *base, struct wal_name *name)
+{
 	char text[SEGMENT_DIGITS + 1];
 	struct err ignored;
 
@@ -31,55 +60,74 @@ segment_of_key(const char *key, struct wal_name *name)
 	return wal_name_parse(name, text, &ignored) == ST_OK;
 }
 
-/* A store_lister that ends the listing, by ST_EXISTS, at a later segment. */
 static enum status
-stop_at_later(void *arg, const struct store_entry *entry, struct err *err)
+add_newer(struct listing *l, uint32_t timeline, struct err *err)
 {
-	const struct wal_name *name = arg;
-	struct wal_name later;
-
-	if (!segment_of_key(entry->key, &later) ||
-		later.timeline != name->timeline || later.high < name->high ||
-		(later.high == name->high && later.low <= name->low))
+	if (l->nnewer > 0 && l->newer[l->nnewer - 1] == timeline)
 		return ST_OK;
+	if ((l->nnewer & (l->nnewer - 1)) == 0)
+	{
+		uint32_t *grown = realloc(
+			l->newer, (l->nnewer == 0 ? 1 : 2 * l->nnewer) * sizeof(*grown));
+
+		if (grown == NULL)
+			return err_set(err, ST_NOMEM, "out of memory");
+		l->newer = grown;
+	}
+	l->newer[l->nnewer++] = timeline;
+	return ST_OK;
+}
+
+/*
+ * A store_lister of everything behind the segment.  Ends the listing, by
+ * ST_EXISTS, at a later segment of its timeline, and before it would go on to
+ * another page for nothing but a newer timeline's segments.
+ */
+static enum status
+look_behind(void *arg, const struct store_entry *entry, struct err *err)
+{
+	struct listing *l = arg;
+	const struct wal_name *name = l->name;
+	struct wal_name later;
+	uint32_t timeline;
+	const char *base = split_key(l, entry->key, &timeline);
+
+	l->seen++;
+	if (base == NULL || timeline < name->timeline)
+		return ST_OK;
+	if (timeline > name->timeline)
+	{
+		if (add_newer(l, timeline, err) != ST_OK)
+			return ST_NOMEM;
+		l->cut = l->seen >= LIST_PAGE;
+		return l->cut ? err_set(err, ST_EXISTS, "there is more") : ST_OK;
+	}
+	if (!segment_of(base, &later) || later.timeline != name->timeline ||
+		later.high < name->high ||
+		(later.high == name->high && later.low < name->low))
+		return ST_OK;
+	if (later.high == name->high && later.low == name->low)
+	{
+		if (strcmp(base + SEGMENT_DIGITS, ".partial") == 0)
+			l->partial = true;
+		return ST_OK;
+	}
 	return err_set(err, ST_EXISTS,
 				   "segment \"%s\" is not archived, but \"%s\" is", name->text,
 				   later.text);
 }
 
-struct timelines
-{
-	uint32_t *list;
-	size_t n;
-	uint32_t above; /* only newer ones are collected */
-};
-
 /* A store_lister for the directories of timelines. */
 static enum status
 collect_timeline(void *arg, const struct store_entry *entry, struct err *err)
 {
-	struct timelines *t = arg;
-	size_t len = strlen(entry->key);
-	char text[9];
+	struct listing *l = arg;
 	uint32_t timeline;
 
-	if (!entry->is_prefix || len < sizeof(text))
+	if (!entry->is_prefix || split_key(l, entry->key, &timeline) == NULL ||
+		timeline <= l->name->timeline)
 		return ST_OK;
-	memcpy(text, entry->key + len - sizeof(text), sizeof(text) - 1);
-	text[sizeof(text) - 1] = '\0';
-	if (!timeline_parse(text, &timeline) || timeline <= t->above)
-		return ST_OK;
-	if ((t->n & (t->n - 1)) == 0)
-	{
-		uint32_t *grown =
-			realloc(t->list, (t->n == 0 ? 1 : 2 * t->n) * sizeof(*grown));
-
-		if (grown == NULL)
-			return err_set(err, ST_NOMEM, "out of memory");
-		t->list = grown;
-	}
-	t->list[t->n++] = timeline;
-	return ST_OK;
+	return add_newer(l, timeline, err);
 }
 
 bool
@@ -121,50 +169,48 @@ look_at_timeline(struct repo *repo, uint32_t timeline,
 	return ST_OK;
 }
 
+/* The newer timelines behind those that the first listing came to. */
 static enum status
-look_at_descendants(struct repo *repo, const struct wal_name *name,
-					uint32_t segment_size, bool *gap, struct err *err)
+list_the_rest(struct repo *repo, struct listing *l, const char *prefix,
+			  struct err *err)
 {
-	struct timelines newer = {.above = name->timeline};
-	char prefix[STORE_KEY_MAX];
 	char after[STORE_KEY_MAX];
 	char part[32];
-	enum status status;
 
-	repo_key(prefix, repo->system_identifier, "wal/");
-	(void) snprintf(part, sizeof(part), "wal/%08" PRIX32 "/", name->timeline);
+	(void) snprintf(part, sizeof(part), "wal/%08" PRIX32 "/",
+					l->newer[l->nnewer - 1]);
 	repo_key(after, repo->system_identifier, part);
-	status = store_list(repo->store, prefix, after, true, collect_timeline,
-						&newer, err);
-	for (size_t i = 0; status == ST_OK && !*gap && i < newer.n; i++)
-		status = look_at_timeline(repo, newer.list[i], name, segment_size, gap,
-								  err);
-	free(newer.list);
-	return status;
+	return store_list(repo->store, prefix, after, true, collect_timeline, l,
+					  err);
 }
 
 enum status
 fetch_gap_find(struct repo *repo, const struct wal_name *name,
-			   uint32_t segment_size, bool *gap, struct err *err)
+			   uint32_t segment_size, struct fetch_behind *behind,
+			   struct err *err)
 {
+	struct listing l = {.name = name};
 	char prefix[STORE_KEY_MAX];
 	char after[STORE_KEY_MAX];
 	char object[OBJECT_NAME_MAX + 1];
-	char part[32];
-	struct wal_name looked_for = *name;
+	bool gap;
 	enum status status;
 
+	repo_key(prefix, repo->system_identifier, "wal/");
+	l.prefix_len = strlen(prefix);
 	repo_wal_name(object, name);
 	repo_key(after, repo->system_identifier, object);
-	(void) snprintf(part, sizeof(part), "wal/%08" PRIX32 "/", name->timeline);
-	repo_key(prefix, repo->system_identifier, part);
-	status = store_list(repo->store, prefix, after, false, stop_at_later,
-						&looked_for, err);
-	*gap = status == ST_EXISTS;
-	if (*gap)
-		return ST_OK;
+	status =
+		store_list(repo->store, prefix, after, false, look_behind, &l, err);
+	gap = status == ST_EXISTS && !l.cut;
+	if (status == ST_EXISTS)
+		status = l.cut ? list_the_rest(repo, &l, prefix, err) : ST_OK;
+	for (size_t i = 0; status == ST_OK && !gap && i < l.nnewer; i++)
+		status =
+			look_at_timeline(repo, l.newer[i], name, segment_size, &gap, err);
+	free(l.newer);
 	if (status == ST_OK)
-		status = look_at_descendants(repo, name, segment_size, gap, err);
+		*behind = (struct fetch_behind){.gap = gap, .partial = l.partial};
 	return status;
 }
 

@@ -16,15 +16,22 @@
 #include "common/timeline.h"
 #include "common/walname.h"
 
+struct fetch_behind
+{
+	bool gap;     /* err says what lies behind */
+	bool partial; /* "<name>.partial" is archived */
+};
+
 /*
- * One listing of the segment's timeline, one of newer timelines, and the
- * history of each of those.  On ST_OK *gap tells; if true, err says what lies
- * behind.  Never ST_MISSING: a timeline with WAL but without its history file
- * is ST_CONFIG, since nobody can tell where it forked off.
+ * One listing, from the segment's name on, and the history of each newer
+ * timeline; a second listing where newer timelines hold more than fits into
+ * the first one's page.  Never ST_MISSING: a timeline with WAL but without
+ * its history file is ST_CONFIG, since nobody can tell where it forked off.
  */
 extern enum status
 fetch_gap_find(struct repo *repo, const struct wal_name *name,
-			   uint32_t segment_size, bool *gap, struct err *err) ERR_CHECK;
+			   uint32_t segment_size, struct fetch_behind *behind,
+			   struct err *err) ERR_CHECK;
 
 /* Pure: does this history say that the segment existed? */
 extern bool

@@ -134,6 +134,12 @@ fetch_policy_looks_for_gap(enum fetch_mode mode, enum wal_name_kind kind)
 		   (mode == FETCH_RECOVERY || mode == FETCH_REWIND);
 }
 
+bool
+fetch_policy_takes_partial(enum fetch_mode mode)
+{
+	return mode == FETCH_RECOVERY;
+}
+
 int
 fetch_policy_usage_exit(bool standby_signal, bool recovery_signal)
 {

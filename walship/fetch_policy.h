@@ -98,6 +98,12 @@ extern bool
 fetch_policy_looks_for_gap(enum fetch_mode mode, enum wal_name_kind kind);
 
 /*
+ * Whether the .partial of an absent segment may stand in for it.  A standby
+ * waits for the whole of it, or for the timeline that goes on.
+ */
+extern bool fetch_policy_takes_partial(enum fetch_mode mode);
+
+/*
  * The exit code for a command line that cannot be understood, so that not
  * even the name asked for is known.
  */

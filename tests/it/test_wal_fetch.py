@@ -245,10 +245,11 @@ def test_requests(s3_world: World, fault_proxy: FaultProxy) -> None:
     assert requests("00000002.history", "recovery.signal", 0) == ["GET"]
     absent = "000000020000000000000FFF"
     assert requests(absent, "standby.signal", 1) == ["GET"]
-    # The object, what is behind it, and newer timelines, of which there are none.
-    assert requests(absent, "recovery.signal", 1) == ["GET"] * 3
-    # The first segment of a timeline carries the old one's number on its first
-    # page, and is checked against the history.
+    # The object, and a listing of what is behind it and on newer timelines.
+    assert requests(absent, "recovery.signal", 1) == ["GET"] * 2
+    # There is one of those: its history tells where it forked off.
+    behind = "000000010000000000000FFF"
+    assert requests(behind, "recovery.signal", 1) == ["GET"] * 3
     # Where a timeline begins within a segment, that has the old one's number
     # on its first page, and is checked against the history: a second one.
     first = min(path.name for path in s3_world.wal("00000002").glob("00000002000*"))

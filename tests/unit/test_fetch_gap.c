@@ -4,6 +4,7 @@
  * Against a directory repository, with objects of no content where only
  * their names count.
  */
+#include <inttypes.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -81,11 +82,14 @@ archive(struct world *w, uint32_t timeline, const char *file,
 static enum status
 find(struct world *w, const char *segment, bool *gap, struct err *err)
 {
+	struct fetch_behind behind = {.gap = false};
 	struct wal_name name;
+	enum status status;
 
-	*gap = false;
 	assert_int_equal(wal_name_parse(&name, segment, err), ST_OK);
-	return fetch_gap_find(&w->repo, &name, MB16, gap, err);
+	status = fetch_gap_find(&w->repo, &name, MB16, &behind, err);
+	*gap = behind.gap;
+	return status;
 }
 
 static void
@@ -127,6 +131,51 @@ same_timeline(void **state)
 	assert_gap(w, "000000010000000000000005", "000000010000000000000007");
 	assert_gap(w, "000000010000000000000006", "000000010000000000000007");
 	assert_end(w, "000000010000000000000008");
+}
+
+static void
+partial_of_the_segment(void **state)
+{
+	struct world *w = *state;
+	struct fetch_behind behind;
+	struct wal_name name;
+	struct err err;
+
+	assert_int_equal(wal_name_parse(&name, "000000010000000000000005", &err),
+					 ST_OK);
+	archive(w, 1, "000000010000000000000004.partial", "");
+	archive(w, 1, "000000010000000000000005.partial.0123456789abcdef", "");
+	assert_int_equal(fetch_gap_find(&w->repo, &name, MB16, &behind, &err),
+					 ST_OK);
+	assert_false(behind.gap || behind.partial);
+	archive(w, 1, "000000010000000000000005.partial", "");
+	assert_int_equal(fetch_gap_find(&w->repo, &name, MB16, &behind, &err),
+					 ST_OK);
+	assert_true(!behind.gap && behind.partial);
+}
+
+/* More than a page of a newer timeline hides nothing behind it. */
+static void
+more_than_a_page(void **state)
+{
+	struct world *w = *state;
+
+	archive(w, 2, "00000002.history", "1\t0/3800000\treason\n");
+	for (unsigned i = 0; i < 1100; i++)
+	{
+		char path[160];
+		FILE *file;
+
+		(void) snprintf(path, sizeof(path),
+						"%s/%" PRIu64 "/wal/00000002/%08X%08X%08X", w->dir,
+						SYSID, 2U, i / 256, i % 256);
+		file = fopen(path, "w");
+		assert_non_null(file);
+		assert_int_equal(fclose(file), 0);
+	}
+	assert_end(w, "000000010000000000000003");
+	archive(w, 7, "00000007.history", "1\t0/9000000\treason\n");
+	assert_gap(w, "000000010000000000000003", "timeline 7");
 }
 
 static void
@@ -236,6 +285,8 @@ main(void)
 #define GAP_TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
 		GAP_TEST(same_timeline),
+		GAP_TEST(partial_of_the_segment),
+		GAP_TEST(more_than_a_page),
 		GAP_TEST(later_in_another_group),
 		GAP_TEST(own_history_is_not_later),
 		GAP_TEST(fork_behind),

@@ -160,6 +160,16 @@ looking_for_gaps(void **state)
 	assert_false(fetch_policy_looks_for_gap(FETCH_RECOVERY, WAL_BACKUP));
 }
 
+static void
+parts_of_segments(void **state)
+{
+	(void) state;
+	assert_true(fetch_policy_takes_partial(FETCH_RECOVERY));
+	assert_false(fetch_policy_takes_partial(FETCH_STANDBY));
+	assert_false(fetch_policy_takes_partial(FETCH_ENDING));
+	assert_false(fetch_policy_takes_partial(FETCH_REWIND));
+}
+
 /* A mistake in restore_command must not end a recovery either. */
 static void
 usage_errors(void **state)
@@ -175,9 +185,13 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(the_fatal_code), cmocka_unit_test(every_answer),
-		cmocka_unit_test(every_mode),     cmocka_unit_test(every_status),
-		cmocka_unit_test(patience),       cmocka_unit_test(looking_for_gaps),
+		cmocka_unit_test(the_fatal_code),
+		cmocka_unit_test(every_answer),
+		cmocka_unit_test(every_mode),
+		cmocka_unit_test(every_status),
+		cmocka_unit_test(patience),
+		cmocka_unit_test(looking_for_gaps),
+		cmocka_unit_test(parts_of_segments),
 		cmocka_unit_test(usage_errors),
 	};
 
