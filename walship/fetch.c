@@ -101,7 +101,7 @@ get_partial(const struct fetch *fetch, int64_t allowance_ms, struct err *err)
 	enum status status;
 
 	partial.kind = WAL_PARTIAL;
-	(void) snprintf(partial.text, sizeof(partial.text), "%s.partial",
+	(void) snprintf(partial.text, sizeof(partial.text), "%.24s.partial",
 					fetch->name->text);
 	status = get_file(fetch, &partial, allowance_ms, err);
 	if (status == ST_OK)
