@@ -149,6 +149,28 @@ spool_close(struct spool *spool)
 	spool->fd = -1;
 }
 
+void
+spool_open_below(struct spool *below, const struct spool *spool,
+				 const char *kind, const char *datadir)
+{
+	char name[NAME_MAX + 1];
+	struct stat st;
+	int n;
+
+	below->fd = -1;
+	if (spool->fd < 0 || stat(datadir, &st) != 0)
+		return;
+	n = snprintf(name, sizeof(name), "%s-%jx-%jx", kind, (uintmax_t) st.st_dev,
+				 (uintmax_t) st.st_ino);
+	if (n < 0 || (size_t) n >= sizeof(name))
+		return;
+	n = snprintf(below->path, sizeof(below->path), "%s/%s", spool->path, name);
+	if (n < 0 || (size_t) n >= sizeof(below->path))
+		return;
+	below->fd = fcntl(spool->fd, F_DUPFD_CLOEXEC, 0);
+	descend(&below->fd, name, below->path);
+}
+
 const char *
 spool_path(const struct spool *spool)
 {
@@ -176,7 +198,7 @@ spool_read(const struct spool *spool, const char *name, void *data,
 	return (int) len;
 }
 
-void
+bool
 spool_write(const struct spool *spool, const char *name, const void *data,
 			size_t len)
 {
@@ -187,18 +209,20 @@ spool_write(const struct spool *spool, const char *name, const void *data,
 
 	n = snprintf(temp, sizeof(temp), ".%s.%ld", name, (long) getpid());
 	if (spool->fd < 0 || n < 0 || (size_t) n >= sizeof(temp))
-		return;
+		return false;
 	/* The leftover of a killed process that had our id. */
 	(void) unlinkat(spool->fd, temp, 0);
 	fd = openat(spool->fd, temp,
 				O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
 				S_IRUSR | S_IWUSR);
 	if (fd < 0)
-		return;
+		return false;
 	written = write(fd, data, len);
-	if (close(fd) != 0 || written < 0 || (size_t) written != len ||
-		renameat(spool->fd, temp, spool->fd, name) != 0)
-		(void) unlinkat(spool->fd, temp, 0);
+	if (close(fd) == 0 && written >= 0 && (size_t) written == len &&
+		renameat(spool->fd, temp, spool->fd, name) == 0)
+		return true;
+	(void) unlinkat(spool->fd, temp, 0);
+	return false;
 }
 
 void

@@ -11,6 +11,7 @@
 #define COMMON_SPOOL_H
 
 #include <limits.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -30,17 +31,25 @@ extern void spool_open(struct spool *spool, const struct config *cfg,
 					   const char *datadir);
 extern void spool_close(struct spool *spool);
 
+/*
+ * A directory in a spool for what belongs to one data directory, by its
+ * device and inode: several servers of one cluster may share a host.  kind
+ * says what is in it ("push", "fetch").
+ */
+extern void spool_open_below(struct spool *below, const struct spool *spool,
+							 const char *kind, const char *datadir);
+
 /* The path, or NULL without a spool. */
 extern const char *spool_path(const struct spool *spool);
 
 /*
  * Small files of a spool.  Reading gives the length, -1 if there is no such
  * file, or it is not a regular file of ours, or it is longer than room.
- * Writing replaces a file at once, without syncing it; it may silently fail.
+ * Writing replaces a file at once, without syncing it; true if all went well.
  */
 extern int spool_read(const struct spool *spool, const char *name, void *data,
 					  size_t room);
-extern void spool_write(const struct spool *spool, const char *name,
+extern bool spool_write(const struct spool *spool, const char *name,
 						const void *data, size_t len);
 extern void spool_remove(const struct spool *spool, const char *name);
 

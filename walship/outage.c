@@ -81,7 +81,7 @@ outage_note(struct outage *outage, const struct spool *spool, int64_t more_ms)
 		outage->spent_ms += more_ms;
 	len = outage_format(text, real_now_ms(), outage->spent_ms);
 	if (len > 0 && (size_t) len < sizeof(text))
-		spool_write(spool, FILE_NAME, text, (size_t) len);
+		(void) spool_write(spool, FILE_NAME, text, (size_t) len);
 	outage->noted = true;
 }
 
