@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "basebackup/crc32c.h"
+#include "common/crc32c.h"
 #include "common/deadline.h"
 #include "common/repo.h"
 

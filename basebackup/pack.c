@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "basebackup/crc32c.h"
 #include "basebackup/json.h"
+#include "common/crc32c.h"
 
 struct pack_writer
 {

@@ -7,10 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "basebackup/crc32c.h"
 #include "basebackup/plan_record.h"
 #include "basebackup/tempfile.h"
 #include "common/cli.h"
+#include "common/crc32c.h"
 
 #define DISK_BLOCK 4096 /* what a file is rounded up to on most disks */
 

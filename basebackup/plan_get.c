@@ -5,9 +5,9 @@
 
 #include <string.h>
 
-#include "basebackup/crc32c.h"
 #include "basebackup/plan_record.h"
 #include "basebackup/tempfile.h"
+#include "common/crc32c.h"
 
 enum status
 plan_get_entry(const struct plan *plan, uint32_t number,

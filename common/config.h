@@ -44,6 +44,12 @@ enum config_addressing
 	ADDRESSING_VIRTUAL
 };
 
+enum config_tls
+{
+	TLS_1_2,
+	TLS_1_3
+};
+
 enum config_log_format
 {
 	LOG_FORMAT_TEXT,
@@ -79,6 +85,14 @@ struct config
 	char *s3_ca_file;
 	bool s3_tls_verify;      /* default on */
 	bool s3_conditional_put; /* default on; off: HEAD first */
+	bool s3_requester_pays;  /* default off */
+
+	/* Grammar: s3_settings.h; NULL: the bucket's own, or none. */
+	char *s3_storage_class;
+	char *s3_sse;
+	char *s3_object_lock;
+	char *s3_tags;
+	char *s3_bucket_owner;
 
 	enum config_log_format log_format;
 	enum config_log_level log_level;

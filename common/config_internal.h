@@ -38,6 +38,9 @@ struct config_option
 	int64_t min;
 	int64_t max;
 	const char *const *words; /* NULL-terminated */
+
+	/* Of a string: what is allowed instead of value, NULL: it is good. */
+	const char *(*complaint)(const char *value);
 };
 
 extern const struct config_option config_options[];

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "common/cli.h"
+#include "common/s3_settings.h"
 
 #define SECOND INT64_C(1000)
 #define DAY    (86400 * SECOND)
@@ -58,6 +59,22 @@ const struct config_option config_options[] = {
 	 .help = "check the store's certificate"},
 	{FIELD(s3_conditional_put), .kind = KIND_BOOL, .def = "on",
 	 .help = "off where the store ignores If-None-Match: ask before writing"},
+	{FIELD(s3_storage_class), .kind = KIND_STRING,
+	 .complaint = s3_storage_class_complaint,
+	 .help = "storage class of segments and packs; without it, the bucket's"},
+	{FIELD(s3_sse), .kind = KIND_STRING, .complaint = s3_sse_complaint,
+	 .help = "encryption by the store: AES256, aws:kms or aws:kms KEYID"},
+	{FIELD(s3_object_lock), .kind = KIND_STRING,
+	 .complaint = s3_lock_complaint,
+	 .help = "what a restore needs stays so long: governance or compliance, "
+			 "and days: compliance 30d"},
+	{FIELD(s3_tags), .kind = KIND_STRING, .complaint = s3_tags_complaint,
+	 .help = "tags of every object: name=value, name=value"},
+	{FIELD(s3_bucket_owner), .kind = KIND_STRING,
+	 .complaint = s3_bucket_owner_complaint,
+	 .help = "AWS account that must own the bucket"},
+	{FIELD(s3_requester_pays), .kind = KIND_BOOL, .def = "off",
+	 .help = "pay for the requests to a bucket whose owner wants that"},
 	{FIELD(log_format), .kind = KIND_WORD, .words = log_format_words,
 	 .def = "text", .help = "text or json"},
 	{FIELD(log_level), .kind = KIND_WORD, .words = log_level_words,
@@ -197,6 +214,8 @@ string_complaint(const struct config_option *option, const char *value)
 	for (const char *s = value; *s != '\0'; s++)
 		if ((unsigned char) *s < 0x20 || *s == 0x7f)
 			return "It must not hold control characters.";
+	if (option->complaint != NULL)
+		return option->complaint(value);
 	if (option->kind == KIND_PATH && value[0] != '/')
 		return "It must be an absolute path.";
 	if (option->kind == KIND_REPOSITORY && !repository_valid(value))

@@ -65,6 +65,7 @@ static enum status
 sign_call(const struct s3_store *store, const struct s3_call *call,
 		  struct signing *s, struct err *err)
 {
+	struct s3_option_headers options;
 	struct s3_sign_input input;
 
 	if (!s3_time_format_amz((int64_t) time(NULL), s->amz_date))
@@ -79,6 +80,9 @@ sign_call(const struct s3_store *store, const struct s3_call *call,
 				   store->credentials.session_token);
 	if (call->body != NULL)
 		add_header(s, "content-type", "application/octet-stream");
+	s3_options_request(&store->options, &options);
+	for (size_t i = 0; i < options.count; i++)
+		add_header(s, options.list[i].name, options.list[i].value);
 	for (size_t i = 0; i < call->nheaders; i++)
 		add_header(s, call->headers[i].name, call->headers[i].value);
 

@@ -10,6 +10,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/crc32c.h"
+
 #define ALGORITHM   "AWS4-HMAC-SHA256"
 #define TERMINATOR  "aws4_request"
 #define SHA256_SIZE 32
@@ -48,6 +50,16 @@ s3_md5_base64(const void *data, size_t len, char out[S3_MD5_BASE64_SIZE])
 		return false;
 	return EVP_EncodeBlock((unsigned char *) out, hash, sizeof hash) ==
 		   S3_MD5_BASE64_SIZE - 1;
+}
+
+void
+s3_crc32c_base64(const void *data, size_t len, char out[S3_CRC32C_BASE64_SIZE])
+{
+	uint32_t crc = crc32c_update(0, data, len);
+	const uint8_t bytes[] = {(uint8_t) (crc >> 24), (uint8_t) (crc >> 16),
+							 (uint8_t) (crc >> 8), (uint8_t) crc};
+
+	(void) EVP_EncodeBlock((unsigned char *) out, bytes, sizeof bytes);
 }
 
 /* out = HMAC(key, text); out may be the key. */
@@ -153,7 +165,7 @@ s3_sign(const struct s3_sign_input *input,
 		const struct s3_credentials *credentials, char *out, size_t size)
 {
 	const struct s3_header *sorted[S3_SIGN_HEADERS_MAX];
-	char names[256];
+	char names[640];
 	char scope[128];
 	char hash[S3_SHA256_HEX_SIZE];
 	char text[512];

@@ -14,8 +14,8 @@
 #include "common/s3_time.h"
 
 #define S3_SHA256_HEX_SIZE    65
-#define S3_AUTHORIZATION_SIZE 1024
-#define S3_SIGN_HEADERS_MAX   16
+#define S3_AUTHORIZATION_SIZE 1536
+#define S3_SIGN_HEADERS_MAX   24
 
 /* The hash that stands for "this body is not covered by the signature". */
 #define S3_UNSIGNED_PAYLOAD "UNSIGNED-PAYLOAD"
@@ -65,6 +65,12 @@ s3_sha256_hex(const void *data, size_t len, char out[S3_SHA256_HEX_SIZE])
 	__attribute__((warn_unused_result));
 
 #define S3_MD5_BASE64_SIZE 25
+
+#define S3_CRC32C_BASE64_SIZE 9
+
+/* For x-amz-checksum-crc32c. */
+extern void s3_crc32c_base64(const void *data, size_t len,
+							 char out[S3_CRC32C_BASE64_SIZE]);
 
 /* For Content-MD5.  False if libcrypto has no MD5, as in FIPS mode. */
 extern bool

@@ -127,9 +127,6 @@ get_bytes(void *arg, const void *data, size_t len, struct err *err)
 	return get->sink(get->arg, data, len, err);
 }
 
-static enum status s3_head(struct store *base, const char *key,
-						   struct store_stat *stat, struct err *err);
-
 /*
  * 416: the range begins at the object's end or behind it.  At its end there
  * is nothing more to deliver, which is how a resumed read may begin.
@@ -245,7 +242,7 @@ take_head(const char *key, const struct s3_headers *headers,
 	return ST_OK;
 }
 
-static enum status
+enum status
 s3_head(struct store *base, const char *key, struct store_stat *stat,
 		struct err *err)
 {
@@ -267,65 +264,6 @@ s3_head(struct store *base, const char *key, struct store_stat *stat,
 		status = s3_call_refused(of(base), &call, &answer, err);
 	s3_answer_free(&answer);
 	return status;
-}
-
-/* --- put ----------------------------------------------------------------- */
-
-static enum status
-put_once(struct s3_store *store, const char *key, const void *data, size_t len,
-		 bool conditional, bool *not_implemented, struct err *err)
-{
-	struct s3_call call = {.method = "PUT",
-						   .verb = "put",
-						   .permission = "s3:PutObject",
-						   .key = key,
-						   .body = len > 0 ? data : "",
-						   .body_len = len};
-	struct s3_answer answer;
-	enum status status;
-
-	if (conditional)
-		call.headers[call.nheaders++] =
-			(struct s3_header){"if-none-match", "*"};
-	status = s3_call_send(store, &call, &answer, err);
-	*not_implemented = status == ST_OK && answer.code == 501;
-	if (status == ST_OK && answer.code != 200)
-		status = s3_call_refused(store, &call, &answer, err);
-	else if (status == ST_OK && !answer.headers.has_etag)
-	{
-		/* Every S3 server names what it stored; a captive portal does not. */
-		status =
-			err_set(err, ST_RETRY,
-					"could not put \"%s\": HTTP 200 without an ETag", key);
-		(void) err_hint(err, "Whatever answered may be no S3 server. Check "
-							 "\"s3_endpoint\" and proxies.");
-	}
-	s3_answer_free(&answer);
-	return status;
-}
-
-enum status
-s3_put(struct store *base, const char *key, const void *data, size_t len,
-	   struct err *err)
-{
-	struct s3_store *store = of(base);
-	struct store_stat stat;
-	bool not_implemented;
-	enum status status;
-
-	if (store->conditional_put)
-	{
-		status = put_once(store, key, data, len, true, &not_implemented, err);
-		if (!not_implemented)
-			return status;
-		store->conditional_put = false;
-	}
-	status = s3_head(base, key, &stat, err);
-	if (status == ST_OK)
-		return err_set(err, ST_EXISTS, "object \"%s\" exists already", key);
-	if (status != ST_MISSING)
-		return status;
-	return put_once(store, key, data, len, false, &not_implemented, err);
 }
 
 /* --- open and free ------------------------------------------------------- */
@@ -420,6 +358,8 @@ s3_store_open(const struct config *cfg, struct store **out, struct err *err)
 	status =
 		s3_address_parse(cfg->repository, cfg->s3_endpoint, cfg->s3_region,
 						 cfg->s3_addressing, &store->address, err);
+	if (status == ST_OK)
+		status = s3_options_init(cfg, &store->options, err);
 	store->hash_body = !store->address.https || !cfg->s3_tls_verify;
 	if (status == ST_OK)
 		status = take_credentials(cfg, store, err);

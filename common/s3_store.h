@@ -14,6 +14,7 @@
 #include "common/config.h"
 #include "common/err.h"
 #include "common/s3_http.h"
+#include "common/s3_options.h"
 #include "common/s3_sign.h"
 #include "common/s3_url.h"
 #include "common/s3_xml.h"
@@ -33,11 +34,13 @@ struct s3_store
 	struct s3_http *http;
 	char *secrets[S3_SECRETS];         /* wiped when the store is freed */
 	struct s3_credentials credentials; /* points to them */
-	bool hash_body;                    /* the signature covers bodies, too */
+	struct s3_options options;
+	bool hash_body;       /* the signature covers bodies, too */
+	bool checksum;        /* the store has asked for one with every upload */
 	bool conditional_put; /* If-None-Match is sent; off once refused */
 };
 
-#define S3_CALL_HEADERS_MAX 4
+#define S3_CALL_HEADERS_MAX (2 + S3_OPTION_HEADERS_MAX)
 
 /* A request, before it is addressed, signed and sent. */
 struct s3_call
@@ -94,6 +97,8 @@ s3_list_fetch(struct s3_store *store, const struct s3_list_request *request,
 extern bool s3_class_archived(const char *storage_class);
 
 /* The operations; each one attempt, see store.h. */
+extern enum status s3_head(struct store *base, const char *key,
+						   struct store_stat *stat, struct err *err) ERR_CHECK;
 extern enum status
 s3_put(struct store *base, const char *key, const void *data, size_t len,
 	   struct err *err) ERR_CHECK;

@@ -8,16 +8,32 @@
 
 #define TIME_MAX_S INT64_C(253402300799) /* the end of the year 9999 */
 
+static bool
+take_apart(int64_t time_s, struct tm *out)
+{
+	time_t when = (time_t) time_s;
+
+	return time_s >= 0 && time_s <= TIME_MAX_S && gmtime_r(&when, out) != NULL;
+}
+
 bool
 s3_time_format_amz(int64_t time_s, char out[S3_AMZ_DATE_SIZE])
 {
-	time_t when = (time_t) time_s;
 	struct tm tm;
 
-	if (time_s < 0 || time_s > TIME_MAX_S || gmtime_r(&when, &tm) == NULL)
-		return false;
-	return strftime(out, S3_AMZ_DATE_SIZE, "%Y%m%dT%H%M%SZ", &tm) ==
-		   S3_AMZ_DATE_SIZE - 1;
+	return take_apart(time_s, &tm) &&
+		   strftime(out, S3_AMZ_DATE_SIZE, "%Y%m%dT%H%M%SZ", &tm) ==
+			   S3_AMZ_DATE_SIZE - 1;
+}
+
+bool
+s3_time_format_iso(int64_t time_s, char out[S3_ISO_TIME_SIZE])
+{
+	struct tm tm;
+
+	return take_apart(time_s, &tm) &&
+		   strftime(out, S3_ISO_TIME_SIZE, "%Y-%m-%dT%H:%M:%SZ", &tm) ==
+			   S3_ISO_TIME_SIZE - 1;
 }
 
 /* Reads exactly digits decimal digits. */

@@ -6,7 +6,7 @@
 
 #include <cmocka.h>
 
-#include "basebackup/crc32c.h"
+#include "common/crc32c.h"
 
 /* RFC 3720, B.4, and the check value of the CRC catalogues. */
 static void

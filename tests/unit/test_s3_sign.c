@@ -208,6 +208,22 @@ digests(void **state)
 	assert_string_equal(md5, "kAFQmDzST7DWlj99KOF/cg==");
 }
 
+static void
+checksums(void **state)
+{
+	char md5[S3_MD5_BASE64_SIZE];
+	char crc[S3_CRC32C_BASE64_SIZE];
+
+	(void) state;
+	assert_true(s3_md5_base64("", 0, md5));
+	assert_string_equal(md5, "1B2M2Y8AsgTpgAmY7PhCfg==");
+	s3_crc32c_base64("", 0, crc);
+	assert_string_equal(crc, "AAAAAA==");
+	s3_crc32c_base64("123456789", 9,
+					 crc); /* e3069283, most significant first */
+	assert_string_equal(crc, "4waSgw==");
+}
+
 int
 main(void)
 {
@@ -219,6 +235,7 @@ main(void)
 		cmocka_unit_test(other_services),
 		cmocka_unit_test(what_does_not_fit_is_no_signature),
 		cmocka_unit_test(digests),
+		cmocka_unit_test(checksums),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

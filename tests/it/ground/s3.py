@@ -7,7 +7,9 @@ systemd and without cephx, all in one directory.  The store lies in memory
 
 from __future__ import annotations
 
+import base64
 import json
+import os
 import uuid
 from pathlib import Path
 
@@ -73,6 +75,8 @@ osd_max_object_namespace_len = 64
 rgw_frontends = beast endpoint=127.0.0.1:{port}
 rgw_dns_name = localhost
 rgw_crypt_require_ssl = false
+rgw_crypt_s3_kms_backend = testing
+rgw_crypt_s3_kms_encryption_keys = {kms_key}={kms_secret}
 rgw_enable_usage_log = false
 rgw_enable_ops_log = false
 rgw_thread_pool_size = 64
@@ -91,6 +95,8 @@ class Gateway:
 
     credentials = Credentials("testkey", "testsecret")
     region = "us-east-1"
+    storage_class = "STANDARD_IA"  # beside STANDARD
+    kms_key = "testkey"
 
     def __init__(self, home: Path, *, store: str = "memstore") -> None:
         self.home = home
@@ -108,6 +114,8 @@ class Gateway:
                 store=store,
                 classes=_class_dir(),
                 port=self.port,
+                kms_key=self.kms_key,
+                kms_secret=base64.b64encode(os.urandom(32)).decode(),
                 mon_v1=self._mon_v1,
                 mon_v2=self._mon_v2,
                 osd_first=first + _OSD_FIRST,
@@ -152,6 +160,7 @@ class Gateway:
             f"--secret-key={self.credentials.secret_key}",
             "--max-buckets=0",
         )
+        self._add_storage_class()
         self.start_gateway()
 
     def _start(self, name: str, program: str, *args: str) -> Daemon:
@@ -174,6 +183,17 @@ class Gateway:
     def _admin(self, *args: str) -> str:
         return self._tool(
             "radosgw-admin", "-c", str(self._conf), "-n", "client.rgw", *args
+        )
+
+    def _add_storage_class(self) -> None:
+        placement = ("--placement-id", "default-placement")
+        chosen = (*placement, "--storage-class", self.storage_class)
+        self._admin(
+            *("zonegroup", "placement", "add", "--rgw-zonegroup", "default", *chosen)
+        )
+        self._admin(
+            *("zone", "placement", "add", "--rgw-zone", "default", *chosen),
+            *("--data-pool", f"default.rgw.buckets.{self.storage_class}"),
         )
 
     def start_gateway(self) -> None:
@@ -206,9 +226,10 @@ class Gateway:
     def client(self, credentials: Credentials | None = None) -> S3Client:
         return S3Client("127.0.0.1", self.port, credentials or self.credentials)
 
-    def create_bucket(self, prefix: str = "b") -> Bucket:
+    def create_bucket(self, prefix: str = "b", *, lock: bool = False) -> Bucket:
         name = f"{prefix}-{uuid.uuid4().hex[:12]}"
-        self.client().expect("PUT", f"/{name}")
+        headers = {"x-amz-bucket-object-lock-enabled": "true"} if lock else {}
+        self.client().expect("PUT", f"/{name}", headers=headers)
         return Bucket(self.client(), name)
 
     def create_user(self, uid: str) -> Credentials:

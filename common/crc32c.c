@@ -1,7 +1,7 @@
 /*
  * crc32c.c - CRC-32C (Castagnoli)
  */
-#include "basebackup/crc32c.h"
+#include "common/crc32c.h"
 
 #include <pthread.h>
 #include <string.h>

@@ -5,8 +5,8 @@
  * bytes is 0, and crc32c_update(crc32c_update(0, a), b) is the CRC of a and b
  * joined.  Uses the processor's instruction where there is one.
  */
-#ifndef BASEBACKUP_CRC32C_H
-#define BASEBACKUP_CRC32C_H
+#ifndef COMMON_CRC32C_H
+#define COMMON_CRC32C_H
 
 #include <stddef.h>
 #include <stdint.h>

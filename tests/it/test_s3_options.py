@@ -1,0 +1,352 @@
+"""What the configuration asks of an S3 server: class, encryption, lock, tags."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+import time
+import urllib.parse
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from ground.pg import ClusterFactory
+from ground.programs import Programs, write_config
+from ground.s3 import Gateway
+from ground.s3client import Bucket, Credentials, S3Client, sign_v4
+from ground.scripted import Asked, Say, Scripted, answer
+from ground.site import FINGERPRINT, Site
+from ground.storetool import StoreTool, requests, status
+
+SEGMENT = "7/wal/00000001/000000010000000000000001"
+BACKUP = "7/backup/0000000000200028-00000001-20260102T030405Z"
+PACK = f"{BACKUP}/pack/00000000"
+PROBE = ".walship-probe-0000000000000000"
+EVERYTHING = {
+    "s3_storage_class": "STANDARD_IA",
+    "s3_sse": "aws:kms alias/x",
+    "s3_object_lock": "compliance 30d",
+    "s3_tags": "team=dba, path=a/b",
+    "s3_bucket_owner": "123456789012",
+    "s3_requester_pays": "on",
+}
+STORED = answer(200, b"", 'ETag: "e"')
+DAY = 86400
+
+Script = Callable[..., tuple[StoreTool, Scripted]]
+
+
+@pytest.fixture
+def script() -> Iterator[Script]:
+    servers: list[Scripted] = []
+
+    def start(*answers: Say, **settings: str) -> tuple[StoreTool, Scripted]:
+        server = Scripted(answers)
+        servers.append(server)
+        store = StoreTool(
+            repository="s3://bucket/p",
+            s3_endpoint=server.endpoint,
+            s3_access_key_id="id",
+            s3_secret_access_key="secret",
+            **settings,
+        )
+        return store, server
+
+    yield start
+    for server in servers:
+        server.stop()
+
+
+def store_for(bucket: Bucket, gateway: Gateway, **settings: str) -> StoreTool:
+    return StoreTool(
+        repository=f"s3://{bucket.name}/it",
+        s3_endpoint=gateway.endpoint,
+        s3_access_key_id=gateway.credentials.access_key,
+        s3_secret_access_key=gateway.credentials.secret_key,
+        **settings,
+    )
+
+
+# --- the headers ------------------------------------------------------------------
+
+
+def special(asked: Asked) -> set[str]:
+    """The headers that ask for something."""
+    usual = {"x-amz-date", "x-amz-content-sha256"}
+    return {n for n in asked.headers if n.startswith("x-amz-")} - usual
+
+
+def assert_signed(asked: Asked) -> None:
+    """The signature is right, and it covers every header of ours."""
+    told = asked.headers["authorization"]
+    found = re.search(r"SignedHeaders=([^,]+)", told)
+    assert found is not None
+    names = found.group(1).split(";")
+    assert special(asked) <= set(names)
+    assert {"host", "x-amz-date", "x-amz-content-sha256"} <= set(names)
+    path, _, query = asked.path.partition("?")
+    pairs = urllib.parse.parse_qsl(query, keep_blank_values=True)
+    headers = {name: asked.headers[name] for name in names}
+    wanted = sign_v4(
+        *(asked.method, path, pairs, headers),
+        *(asked.headers["x-amz-content-sha256"], Credentials("id", "secret")),
+        "us-east-1",
+    )
+    assert told == wanted
+
+
+def test_what_a_put_asks_for(script: Script) -> None:
+    store, server = script(STORED, **EVERYTHING)
+    before = int(time.time())
+    store("put", SEGMENT, stdin=b"body").check()
+    (put,) = server.asked
+    until = put.headers.pop("x-amz-object-lock-retain-until-date")
+    then = time.strptime(until, "%Y-%m-%dT%H:%M:%SZ")
+    assert 0 <= time.mktime(then) - time.timezone - before - 30 * DAY <= 60
+    put.headers["x-amz-object-lock-retain-until-date"] = until
+    wanted = {
+        "x-amz-storage-class": "STANDARD_IA",
+        "x-amz-server-side-encryption": "aws:kms",
+        "x-amz-server-side-encryption-aws-kms-key-id": "alias/x",
+        "x-amz-object-lock-mode": "COMPLIANCE",
+        "x-amz-tagging": "team=dba&path=a%2Fb",
+        "x-amz-expected-bucket-owner": "123456789012",
+        "x-amz-request-payer": "requester",
+        "content-md5": base64.b64encode(hashlib.md5(b"body").digest()).decode(),
+    }
+    assert {name: put.headers[name] for name in wanted} == wanted
+    assert_signed(put)
+
+
+@pytest.mark.parametrize(
+    "command", [("get", "k"), ("head", "k"), ("list", ""), ("rm", "k"), ("rm", "k", "l")]
+)
+def test_what_other_requests_ask_for(script: Script, command: tuple[str, ...]) -> None:
+    """S3 refuses there what is meant for an upload."""
+    refused = answer(403, b"<Error><Code>AccessDenied</Code></Error>")
+    store, server = script(refused, **EVERYTHING)
+    assert status(store("--once", *command)) == "auth"
+    for asked in server.asked:
+        assert special(asked) == {"x-amz-expected-bucket-owner", "x-amz-request-payer"}
+        assert_signed(asked)
+
+
+def test_every_request_of_a_check_is_signed_whole(script: Script) -> None:
+    """Also those that ask a bucket for its settings."""
+    refused = answer(501, b"<Error><Code>NotImplemented</Code></Error>")
+    exists = answer(412, b"<Error><Code>PreconditionFailed</Code></Error>")
+    stored = (STORED, exists, answer(204))
+    store, server = script(*stored, refused, **EVERYTHING)
+    store("features").check()
+    assert [asked.method for asked in server.asked] == [
+        *("PUT", "PUT", "DELETE", "GET", "GET", "GET")
+    ]
+    for asked in server.asked:
+        assert_signed(asked)
+        assert "x-amz-object-lock-mode" not in asked.headers
+
+
+def test_nothing_is_asked_for_by_default(script: Script) -> None:
+    store, server = script(STORED)
+    store("put", SEGMENT, stdin=b"body").check()
+    (put,) = server.asked
+    assert special(put) == set()
+    assert "content-md5" not in put.headers
+
+
+BAD = {
+    "s3_storage_class": "GLACIER",
+    "s3_sse": "AES",
+    "s3_object_lock": "compliance 30",
+    "s3_tags": "a",
+    "s3_bucket_owner": "me",
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_value_that_is_refused(script: Script, name: str) -> None:
+    store, server = script(STORED, **{name: BAD[name]})
+    refused = store("put", "k")
+    assert status(refused) == "config"
+    assert f'invalid value "{BAD[name]}" for {name}' in refused.err
+    assert f"WALSHIP_{name.upper()}" in refused.err
+    assert "DETAIL: " in refused.err
+    assert server.asked == []
+
+
+# --- checksums --------------------------------------------------------------------
+
+WANTS_MD5 = answer(
+    400,
+    b"<Error><Code>InvalidRequest</Code><Message>Content-MD5 OR x-amz-checksum- HTTP "
+    b"header is required for Put Object requests with Object Lock parameters"
+    b"</Message></Error>",
+)
+
+
+def test_a_bucket_with_a_default_retention(script: Script) -> None:
+    """AWS's own words; what it asks for is then sent with every upload."""
+    store, server = script(WANTS_MD5, STORED, STORED)
+    store("--stats", "fill", "k", "1", "2").check()
+    first, again, second = server.asked
+    assert first.path == again.path
+    assert "content-md5" not in first.headers
+    for asked in (again, second):
+        digest = base64.b64encode(hashlib.md5(asked.body).digest()).decode()
+        assert asked.headers["content-md5"] == digest
+        assert asked.headers["if-none-match"] == "*"
+        assert_signed(asked)
+
+
+def test_a_store_that_is_never_content(script: Script) -> None:
+    store, server = script(WANTS_MD5)
+    refused = store("put", "k")
+    assert status(refused) == "config"
+    assert "Content-MD5" in refused.err
+    assert len(server.asked) == 2
+
+
+# --- the gateway ------------------------------------------------------------------
+
+
+def test_storage_classes(bucket: Bucket, gateway: Gateway) -> None:
+    store = store_for(bucket, gateway, s3_storage_class=gateway.storage_class)
+    for key in (SEGMENT, PACK, f"{BACKUP}/manifest", f"{BACKUP}/start", PROBE):
+        store("put", key, stdin=b"x").check()
+        wanted = gateway.storage_class if key in (SEGMENT, PACK) else "STANDARD"
+        assert store("head", key).check().out.split()[2:] == [wanted, "ready"]
+        assert store("get", key).check().out == "x"
+
+
+def test_a_storage_class_that_is_not_there(bucket: Bucket, gateway: Gateway) -> None:
+    store = store_for(bucket, gateway, s3_storage_class="NO_SUCH_CLASS")
+    refused = store("--stats", "put", SEGMENT)
+    assert status(refused) == "config"
+    assert requests(refused) == 1
+    store("put", PROBE).check()
+
+
+@pytest.mark.parametrize("sse", ["AES256", "aws:kms testkey"])
+def test_encryption_by_the_store(bucket: Bucket, gateway: Gateway, sse: str) -> None:
+    store = store_for(bucket, gateway, s3_sse=sse)
+    for key in (SEGMENT, f"{BACKUP}/start", PROBE):
+        store("put", key, stdin=b"text").check()
+        assert store("get", key).check().out == "text"
+        assert store("get", key, "1", "2").check().out == "ex"
+        head = bucket.head(f"it/{key}").headers
+        algorithm, _, key_id = sse.partition(" ")
+        # This server takes AES256 and does nothing about it.
+        if key_id:
+            assert head["x-amz-server-side-encryption"] == algorithm
+            assert head["x-amz-server-side-encryption-aws-kms-key-id"] == key_id
+
+
+def test_a_key_of_the_store_that_is_not_there(
+    bucket: Bucket, gateway: Gateway
+) -> None:
+    store = store_for(bucket, gateway, s3_sse="aws:kms no-such-key")
+    refused = store("--once", "put", SEGMENT, stdin=b"text")
+    assert status(refused) in ("auth", "config")
+    assert bucket.list() == {}
+
+
+def test_tags(bucket: Bucket, gateway: Gateway) -> None:
+    store = store_for(bucket, gateway, s3_tags="team=the dbas, path=a/b+c")
+    store("put", PROBE).check()
+    path = f"/{bucket.name}/it/{PROBE}"
+    told = bucket.client.expect("GET", path, query={"tagging": ""}).body.decode()
+    assert re.findall("<Key>(.*?)</Key><Value>(.*?)</Value>", told) in (
+        [("team", "the dbas"), ("path", "a/b+c")],
+        [("path", "a/b+c"), ("team", "the dbas")],
+    )
+
+
+# --- object lock ------------------------------------------------------------------
+
+
+@pytest.fixture
+def locked(gateway: Gateway) -> Bucket:
+    """A bucket with object lock; what it holds goes with the gateway."""
+    return gateway.create_bucket("locked", lock=True)
+
+
+def retention(bucket: Bucket, key: str) -> tuple[str, float] | None:
+    """Mode and seconds from now, of an object's current version."""
+    client: S3Client = bucket.client
+    told = client.request("GET", f"/{bucket.name}/{key}", query={"retention": ""})
+    if told.status != 200:
+        return None
+    found = re.search(
+        "<Mode>(.*)</Mode><RetainUntilDate>(.*?)[.Z].*</RetainUntilDate>",
+        told.body.decode(),
+    )
+    assert found is not None
+    then = time.strptime(found.group(2), "%Y-%m-%dT%H:%M:%S")
+    return found.group(1), time.mktime(then) - time.timezone - time.time()
+
+
+@pytest.mark.parametrize("mode", ["governance", "compliance"])
+def test_what_is_locked(locked: Bucket, gateway: Gateway, mode: str) -> None:
+    store = store_for(
+        locked, gateway, s3_object_lock=f"{mode} 1d", s3_conditional_put="off"
+    )
+    kept = (SEGMENT, PACK, f"{BACKUP}/manifest", "7/report/20260102T030405Z-backup")
+    for key in (*kept, f"{BACKUP}/start", f"{BACKUP}/keep", PROBE):
+        store("put", key, stdin=b"x").check()
+        told = retention(locked, f"it/{key}")
+        if key in kept:
+            assert told is not None and told[0] == mode.upper()
+            assert DAY - 60 < told[1] <= DAY
+        else:
+            assert told is None
+    path = f"/{locked.name}/it/{SEGMENT}"
+    version = locked.head(f"it/{SEGMENT}").headers["x-amz-version-id"]
+    gone = locked.client.request("DELETE", path, query={"versionId": version})
+    assert gone.status == 403
+    # Without a version it is only hidden, and that is no proof of absence.
+    assert status(store("get", SEGMENT)) == "ok"
+
+
+def test_a_whole_life_in_compliance_mode(
+    locked: Bucket,
+    gateway: Gateway,
+    walship: Programs,
+    new_cluster: ClusterFactory,
+    spool_dir: Path,
+    key_file: Path,
+    work_dir: Path,
+) -> None:
+    """Archive, backup, list, check and restore; all but deleting for good."""
+    config = write_config(
+        work_dir / "walship-locked.conf",
+        repository=f"s3://{locked.name}/it",
+        spool=spool_dir,
+        key_file=key_file,
+        s3_endpoint=gateway.endpoint,
+        s3_access_key_id=gateway.credentials.access_key,
+        s3_secret_access_key=gateway.credentials.secret_key,
+        s3_object_lock="compliance 1d",
+        s3_storage_class=gateway.storage_class,
+        s3_sse=f"aws:kms {gateway.kms_key}",
+        s3_tags="team=dba",
+        s3_conditional_put="off",
+    )
+    site = Site(walship, new_cluster, config)
+    site.load()
+    told = site.run("check").check().out
+    assert "object_lock" in told
+    backup = site.backup()
+    site.mark(1)
+    site.settle()
+    wanted = site.primary.sql(FINGERPRINT)
+    assert [row["id"] for row in site.list()] == [backup]
+    copy = site.restore()
+    copy.wait_sql("select not pg_is_in_recovery()")
+    assert copy.sql(FINGERPRINT) == wanted
+
+    for key in locked.list():
+        name = key.rpartition("/")[2]
+        free = name == "start" or name.startswith(".walship-probe-")
+        assert (retention(locked, key) is None) == free, key
