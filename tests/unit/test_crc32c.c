@@ -56,6 +56,22 @@ test_table_agrees(void **state)
 	}
 }
 
+/* Long enough for several rounds of whatever works side by side. */
+static void
+test_long_agrees(void **state)
+{
+	static uint8_t data[40000];
+
+	(void) state;
+	fill(data, sizeof(data));
+	for (size_t len = 0; len + 7 <= sizeof(data); len += 1 + len / 17)
+	{
+		for (size_t from = 0; from < 8; from += 7)
+			assert_int_equal(crc32c_update(77, data + from, len),
+							 crc32c_update_table(77, data + from, len));
+	}
+}
+
 static void
 test_pieces_and_combine(void **state)
 {
@@ -98,6 +114,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_known_answers),
 		cmocka_unit_test(test_table_agrees),
+		cmocka_unit_test(test_long_agrees),
 		cmocka_unit_test(test_pieces_and_combine),
 		cmocka_unit_test(test_zeros),
 	};
