@@ -170,8 +170,8 @@ open_repository(struct arguments *a, uint64_t system_identifier,
 			system_identifier,
 			a->common.cluster != 0 ? "--cluster" : "the configuration", said);
 	session_close(session);
-	a->common.cluster = system_identifier;
-	status = session_configure(session, &a->common, err);
+	status =
+		session_configure_for(session, &a->common, system_identifier, err);
 	if (status != ST_OK)
 		return status;
 	a->backup.progress = session->cfg->log_format == LOG_FORMAT_TEXT;

@@ -103,20 +103,19 @@ static enum status
 configure(struct options *o, struct session *session, struct identity *id,
 		  struct err *err)
 {
-	struct cli_common common = o->common;
-	enum status rc = session_configure(session, &common, err);
+	const struct cli_common *common = &o->common;
+	enum status rc = session_configure(session, common, err);
 
 	if (rc != ST_OK || o->no_server)
 		return rc;
 	id->expected =
-		common.cluster != 0 ? common.cluster : session->cfg->cluster;
+		common->cluster != 0 ? common->cluster : session->cfg->cluster;
 	id->rc = check_server_identify(&o->pg, session->cfg,
 								   &id->system_identifier, &id->err);
-	if (id->rc != ST_OK || common.cluster != 0)
+	if (id->rc != ST_OK || common->cluster != 0)
 		return ST_OK;
 	session_close(session);
-	common.cluster = id->system_identifier;
-	return session_configure(session, &common, err);
+	return session_configure_for(session, common, id->system_identifier, err);
 }
 
 static void

@@ -9,14 +9,15 @@
 #include "common/log.h"
 
 enum status
-session_configure(struct session *session, const struct cli_common *common,
-				  struct err *err)
+session_configure_for(struct session *session, const struct cli_common *common,
+					  uint64_t at_hand, struct err *err)
 {
+	uint64_t cluster = common->cluster != 0 ? common->cluster : at_hand;
 	struct config *cfg;
 
 	*session = (struct session){.cfg = NULL};
-	if (config_load(common->config, common->cluster, common->overrides, &cfg,
-					err) != ST_OK)
+	if (config_load(common->config, cluster, common->overrides, &cfg, err) !=
+		ST_OK)
 		return err->status;
 
 	if (cfg->log_level == LOG_LEVEL_AUTO)
@@ -28,12 +29,20 @@ session_configure(struct session *session, const struct cli_common *common,
 	return ST_OK;
 }
 
-/* Which cluster is meant; 0 if nobody says. */
-static enum status
-choose_cluster(const struct config *cfg, const struct cli_common *common,
-			   uint64_t at_hand, uint64_t *out, struct err *err)
+enum status
+session_configure(struct session *session, const struct cli_common *common,
+				  struct err *err)
 {
-	uint64_t said = common->cluster != 0 ? common->cluster : cfg->cluster;
+	return session_configure_for(session, common, 0, err);
+}
+
+enum status
+session_choose_cluster(const struct session *session,
+					   const struct cli_common *common, uint64_t at_hand,
+					   uint64_t *out, struct err *err)
+{
+	uint64_t said =
+		common->cluster != 0 ? common->cluster : session->cfg->cluster;
 
 	if (at_hand != 0 && said != 0 && at_hand != said)
 		return err_set(
@@ -53,9 +62,10 @@ session_open_repo(struct session *session, const struct cli_common *common,
 	uint64_t cluster = 0;
 
 	if (config_require(session->cfg, err) != ST_OK ||
-		choose_cluster(session->cfg, common, system_identifier, &cluster,
-					   err) != ST_OK ||
-		keyring_load(session->cfg, &session->ring, err) != ST_OK ||
+		session_choose_cluster(session, common, system_identifier, &cluster,
+							   err) != ST_OK ||
+		(session->ring == NULL &&
+		 keyring_load(session->cfg, &session->ring, err) != ST_OK) ||
 		repo_open(&session->repo, session->cfg, session->ring, cluster, err) !=
 			ST_OK)
 		return err->status;

@@ -25,14 +25,28 @@ struct session
 /*
  * Loads the configuration that the options name, sets up the log with
  * common->program, and stops there: for what must work on a half-configured
- * host.  On failure there is nothing to close.
+ * host.  On failure there is nothing to close.  session_configure_for counts
+ * the section of the cluster at hand (0: none) where --cluster says nothing.
  */
 extern enum status
 session_configure(struct session *session, const struct cli_common *common,
 				  struct err *err) ERR_CHECK;
+extern enum status
+session_configure_for(struct session *session, const struct cli_common *common,
+					  uint64_t at_hand, struct err *err) ERR_CHECK;
 
 /*
- * The rest: config_require, the keys, the repository.  Sends no request.
+ * Which cluster is meant: the one at hand (0: none), --cluster, or the
+ * setting; 0 if nobody says.  ST_CONFIG if they contradict each other.
+ */
+extern enum status
+session_choose_cluster(const struct session *session,
+					   const struct cli_common *common, uint64_t at_hand,
+					   uint64_t *out, struct err *err) ERR_CHECK;
+
+/*
+ * The rest: config_require, the keys unless session.ring is set already, the
+ * repository.  Sends no request.
  * system_identifier: the cluster the caller has at hand, or 0: --cluster,
  * else the setting, else left open for repo_resolve_cluster.  ST_CONFIG if
  * what is at hand contradicts --cluster or the setting.  Each call of the

@@ -102,18 +102,12 @@ parse_arguments(int argc, char **argv, struct request *request)
 static enum status
 open_session(struct request *request, struct session *session, struct err *err)
 {
-	struct cli_common *common = &request->common;
+	const struct cli_common *common = &request->common;
 	uint64_t at_hand = request->found_dir == ST_OK
 						   ? request->dir.control.system_identifier
 						   : 0;
-	uint64_t said = common->cluster;
-	enum status status;
+	enum status status = session_configure_for(session, common, at_hand, err);
 
-	/* The cluster's own section of the configuration counts. */
-	if (said == 0)
-		common->cluster = at_hand;
-	status = session_configure(session, common, err);
-	common->cluster = said;
 	if (status != ST_OK)
 		return status;
 	if (request->found_dir != ST_OK && request->found_dir != ST_MISSING)

@@ -116,17 +116,14 @@ run(struct session *session, struct cli_common *common, const char *path,
 {
 	int64_t started_ms = clock_now_ms();
 	int64_t left_ms;
-	uint64_t said = common->cluster;
 	struct datadir dir;
 	struct err why;
 	enum status found = datadir_find(path, &dir, &why);
 	enum status status;
 
-	/* The cluster's own section of the configuration counts. */
-	if (found == ST_OK && said == 0)
-		common->cluster = dir.control.system_identifier;
-	status = session_configure(session, common, err);
-	common->cluster = said;
+	status = session_configure_for(
+		session, common, found == ST_OK ? dir.control.system_identifier : 0,
+		err);
 	if (status != ST_OK)
 		return status;
 	if (found != ST_OK)

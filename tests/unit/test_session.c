@@ -80,6 +80,29 @@ test_cluster(void **state)
 						"configuration says 5");
 }
 
+/* The section of the cluster at hand counts, unless another is meant. */
+static void
+test_section(void **state)
+{
+	struct cli_common nobody = options("walship test", 0);
+	struct cli_common three = options("walship test", 3);
+	struct session session;
+	struct err err;
+
+	(void) state;
+	write_config("backup_workers = 1\n[cluster 3]\nbackup_workers = 3\n"
+				 "[cluster 4]\nbackup_workers = 4\n");
+	assert_int_equal(session_configure_for(&session, &nobody, 4, &err), ST_OK);
+	assert_int_equal(session.cfg->backup_workers, 4);
+	session_close(&session);
+	assert_int_equal(session_configure_for(&session, &three, 4, &err), ST_OK);
+	assert_int_equal(session.cfg->backup_workers, 3);
+	session_close(&session);
+	assert_int_equal(session_configure_for(&session, &nobody, 5, &err), ST_OK);
+	assert_int_equal(session.cfg->backup_workers, 1);
+	session_close(&session);
+}
+
 static void
 test_log_level(void **state)
 {
@@ -148,6 +171,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_cluster),
+		cmocka_unit_test(test_section),
 		cmocka_unit_test(test_log_level),
 		cmocka_unit_test(test_refused),
 	};
