@@ -211,18 +211,17 @@ parse_uint64(const char *text, uint64_t max, uint64_t *out)
 	return true;
 }
 
-bool
-parse_duration_ms(const char *text, int64_t *out)
+struct unit
 {
-	static const struct
-	{
-		const char *name;
-		uint64_t ms;
-	} units[] = {{"ms", 1},
-				 {"s", 1000},
-				 {"min", 60000},
-				 {"h", 3600000},
-				 {"d", 86400000}};
+	const char *name;
+	uint64_t factor;
+};
+
+/* A number and one of the units, with blanks in between or none. */
+static bool
+parse_amount(const char *text, const struct unit *units, size_t nunits,
+			 int64_t *out)
+{
 	size_t digits = strspn(text, "0123456789");
 	char number[24];
 	uint64_t value;
@@ -234,16 +233,39 @@ parse_duration_ms(const char *text, int64_t *out)
 	text += digits;
 	text += strspn(text, " ");
 
-	for (size_t i = 0; i < sizeof units / sizeof units[0]; i++)
+	for (size_t i = 0; i < nunits; i++)
 	{
 		if (strcmp(text, units[i].name) != 0)
 			continue;
-		if (!parse_uint64(number, INT64_MAX / units[i].ms, &value))
+		if (!parse_uint64(number, INT64_MAX / units[i].factor, &value))
 			return false;
-		*out = (int64_t) (value * units[i].ms);
+		*out = (int64_t) (value * units[i].factor);
 		return true;
 	}
 	return false;
+}
+
+bool
+parse_duration_ms(const char *text, int64_t *out)
+{
+	static const struct unit units[] = {{"ms", 1},
+										{"s", 1000},
+										{"min", 60000},
+										{"h", 3600000},
+										{"d", 86400000}};
+
+	return parse_amount(text, units, sizeof units / sizeof units[0], out);
+}
+
+bool
+parse_size_bytes(const char *text, int64_t *out)
+{
+	static const struct unit units[] = {{"kB", UINT64_C(1) << 10},
+										{"MB", UINT64_C(1) << 20},
+										{"GB", UINT64_C(1) << 30},
+										{"TB", UINT64_C(1) << 40}};
+
+	return parse_amount(text, units, sizeof units / sizeof units[0], out);
 }
 
 bool

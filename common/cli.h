@@ -121,6 +121,7 @@ extern int cli_common_option(struct cli_common *common, int opt, char **argv);
 /* Checked parsers; false on any trailing byte or overflow. */
 extern bool parse_uint64(const char *text, uint64_t max, uint64_t *out);
 extern bool parse_duration_ms(const char *text, int64_t *out);
+extern bool parse_size_bytes(const char *text, int64_t *out);
 extern bool parse_system_identifier(const char *text, uint64_t *out);
 
 /* UTC, "2026-11-21T01:02:03Z"; out has 21 bytes; returns out. */

@@ -22,6 +22,7 @@ enum config_kind
 	KIND_WORD,       /* one of words; an enum whose values count from 0 */
 	KIND_BOOL,
 	KIND_DURATION, /* int64_t milliseconds, from min to max */
+	KIND_SIZE,     /* int64_t bytes, from min to max */
 	KIND_INT,      /* int, from min to max */
 	KIND_SYSTEM_IDENTIFIER
 };

@@ -15,6 +15,10 @@
 
 #define SECOND INT64_C(1000)
 #define DAY    (86400 * SECOND)
+#define KB     INT64_C(1024)
+#define MB     (1024 * KB)
+#define GB     (1024 * MB)
+#define TB     (1024 * GB)
 
 static const char *const encryption_words[] = {"xchacha20-poly1305", "none",
 											   NULL};
@@ -24,9 +28,12 @@ static const char *const log_format_words[] = {"text", "json", NULL};
 static const char *const log_level_words[] = {"error", "warning", "info",
 											  "debug", "auto",    NULL};
 
-#define FIELD(name)       #name, .offset = offsetof(struct config, name)
+#define FIELD(name) #name, .offset = offsetof(struct config, name)
+#define FIELD_BYTES(name) \
+#name, .offset = offsetof(struct config, name##_bytes)
 #define FIELD_MS(name)    #name, .offset = offsetof(struct config, name##_ms)
 #define DURATION(low, hi) .kind = KIND_DURATION, .min = (low), .max = (hi)
+#define SIZE(low, hi)     .kind = KIND_SIZE, .min = (low), .max = (hi)
 
 const struct config_option config_options[] = {
 	{FIELD(repository), .kind = KIND_REPOSITORY,
@@ -98,6 +105,10 @@ const struct config_option config_options[] = {
 	{FIELD_MS(backup_max_age), DURATION(3600 * SECOND, 365 * DAY), .def = "7d",
 	 .help = "an unfinished backup older than that is dead; the same on all "
 			 "hosts"},
+	{FIELD(push_workers), .kind = KIND_INT, .def = "4", .min = 1, .max = 64,
+	 .help = "WAL files that wal-push stores at the same time; 1: none ahead"},
+	{FIELD_BYTES(push_memory), SIZE(MB, TB), .def = "32MB",
+	 .help = "for the WAL files that wal-push stores at the same time"},
 	{FIELD(backup_workers), .kind = KIND_INT, .def = "4", .min = 1, .max = 64,
 	 .help = "threads that compress, encrypt and upload"},
 	{FIELD(restore_workers), .kind = KIND_INT, .def = "4", .min = 1, .max = 64,
@@ -310,51 +321,63 @@ set_bool(struct config *cfg, const struct config_option *option,
 	return err_detail(err, "Allowed are: on, off.");
 }
 
+struct unit
+{
+	const char *name;
+	int64_t factor;
+};
+
+/* From the largest to the smallest, with the one that 0 is given in. */
+static const struct unit durations[] = {{"d", DAY},
+										{"h", 3600 * SECOND},
+										{"min", 60 * SECOND},
+										{"s", SECOND},
+										{"ms", 1}};
+static const struct unit sizes[] = {
+	{"TB", TB}, {"GB", GB}, {"MB", MB}, {"kB", KB}};
+
 /* The largest unit that leaves no rest. */
 static const char *
-duration_text(int64_t ms, char out[CONFIG_VALUE_MAX])
+amount_text(enum config_kind kind, int64_t amount, char out[CONFIG_VALUE_MAX])
 {
-	static const struct
-	{
-		const char *name;
-		int64_t ms;
-	} units[] = {{"d", DAY},
-				 {"h", 3600 * SECOND},
-				 {"min", 60 * SECOND},
-				 {"s", SECOND},
-				 {"ms", 1}};
-	size_t i = 0;
+	const struct unit *unit = kind == KIND_SIZE ? sizes : durations;
+	int64_t zero_factor = kind == KIND_SIZE ? KB : SECOND;
 
-	while (ms % units[i].ms != 0 || (ms == 0 && units[i].ms != SECOND))
-		i++;
-	(void) snprintf(out, CONFIG_VALUE_MAX, "%" PRId64 "%s", ms / units[i].ms,
-					units[i].name);
+	while (amount % unit->factor != 0 ||
+		   (amount == 0 && unit->factor != zero_factor))
+		unit++;
+	(void) snprintf(out, CONFIG_VALUE_MAX, "%" PRId64 "%s",
+					amount / unit->factor, unit->name);
 	return out;
 }
 
+/* A duration or a size. */
 static enum status
-set_duration(struct config *cfg, const struct config_option *option,
-			 const char *value, struct err *err)
+set_amount(struct config *cfg, const struct config_option *option,
+		   const char *value, struct err *err)
 {
+	bool size = option->kind == KIND_SIZE;
 	char low[CONFIG_VALUE_MAX];
 	char high[CONFIG_VALUE_MAX];
 	int64_t *slot = field(cfg, option);
-	int64_t ms;
+	int64_t amount;
 
-	if (!parse_duration_ms(value, &ms))
+	if (!(size ? parse_size_bytes(value, &amount)
+			   : parse_duration_ms(value, &amount)))
 	{
 		(void) invalid(option, value, err);
-		return err_detail(err, "A duration is a number and one of the units "
-							   "ms, s, min, h, d.");
+		return err_detail(err, "A %s is a number and one of the units %s.",
+						  size ? "size" : "duration",
+						  size ? "kB, MB, GB, TB" : "ms, s, min, h, d");
 	}
-	if (ms < option->min || ms > option->max)
+	if (amount < option->min || amount > option->max)
 	{
 		(void) invalid(option, value, err);
 		return err_detail(err, "It must be from %s to %s.",
-						  duration_text(option->min, low),
-						  duration_text(option->max, high));
+						  amount_text(option->kind, option->min, low),
+						  amount_text(option->kind, option->max, high));
 	}
-	*slot = ms;
+	*slot = amount;
 	return ST_OK;
 }
 
@@ -394,7 +417,8 @@ config_option_set(struct config *cfg, const struct config_option *option,
 		case KIND_BOOL:
 			return set_bool(cfg, option, value, err);
 		case KIND_DURATION:
-			return set_duration(cfg, option, value, err);
+		case KIND_SIZE:
+			return set_amount(cfg, option, value, err);
 		case KIND_INT:
 			return set_int(cfg, option, value, err);
 		case KIND_SYSTEM_IDENTIFIER:
@@ -437,7 +461,8 @@ config_option_text(const struct config *cfg,
 		case KIND_BOOL:
 			return *(const bool *) value ? "on" : "off";
 		case KIND_DURATION:
-			return duration_text(*(const int64_t *) value, out);
+		case KIND_SIZE:
+			return amount_text(option->kind, *(const int64_t *) value, out);
 		case KIND_INT:
 			(void) snprintf(out, CONFIG_VALUE_MAX, "%d", *(const int *) value);
 			return out;

@@ -77,6 +77,28 @@ test_parse_duration(void **state)
 }
 
 static void
+test_parse_size(void **state)
+{
+	int64_t v = 5;
+
+	(void) state;
+	assert_true(parse_size_bytes("1kB", &v));
+	assert_int_equal(v, 1024);
+	assert_true(parse_size_bytes("32 MB", &v));
+	assert_int_equal(v, INT64_C(33554432));
+	assert_true(parse_size_bytes("2GB", &v));
+	assert_int_equal(v, INT64_C(2147483648));
+	assert_true(parse_size_bytes("8388607TB", &v));
+	v = 7;
+	assert_false(parse_size_bytes("8388608TB", &v));
+	assert_false(parse_size_bytes("32", &v));
+	assert_false(parse_size_bytes("32mb", &v));
+	assert_false(parse_size_bytes("MB", &v));
+	assert_false(parse_size_bytes("", &v));
+	assert_int_equal(v, 7);
+}
+
+static void
 test_parse_system_identifier(void **state)
 {
 	uint64_t v = 5;
@@ -255,6 +277,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_parse_uint64),
 		cmocka_unit_test(test_parse_duration),
+		cmocka_unit_test(test_parse_size),
 		cmocka_unit_test(test_parse_system_identifier),
 		cmocka_unit_test(test_time_format),
 		cmocka_unit_test(test_size_format),

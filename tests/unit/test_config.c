@@ -90,6 +90,7 @@ test_values(void **state)
 								  "connect_timeout = 500ms\n"
 								  "push_timeout = 90 s\n"
 								  "backup_max_age = 2d\n"
+								  "push_memory = 64MB\n"
 								  "backup_workers = 16");
 
 	(void) state;
@@ -103,6 +104,7 @@ test_values(void **state)
 	assert_int_equal(cfg->connect_timeout_ms, 500);
 	assert_int_equal(cfg->push_timeout_ms, 90000);
 	assert_int_equal(cfg->backup_max_age_ms, 172800000);
+	assert_int_equal(cfg->push_memory_bytes, 64 << 20);
 	assert_int_equal(cfg->backup_workers, 16);
 	config_free(cfg);
 
@@ -169,6 +171,10 @@ test_values_that_are_wrong(void **state)
 			"file \"f\", line 1: invalid value \"maybe\" for s3_tls_verify");
 	refused("spool = var\n",
 			"file \"f\", line 1: invalid value \"var\" for spool");
+	refused("push_memory = 512kB\n",
+			"file \"f\", line 1: invalid value \"512kB\" for push_memory");
+	refused("push_memory = 32\n",
+			"file \"f\", line 1: invalid value \"32\" for push_memory");
 	refused("backup_workers = 0\n",
 			"file \"f\", line 1: invalid value \"0\" for backup_workers");
 	refused("backup_workers = 65\n",
@@ -354,6 +360,8 @@ test_defaults(void **state)
 	assert_int_equal(cfg->command_timeout_ms, 3600000);
 	assert_int_equal(cfg->archive_wait_ms, 600000);
 	assert_int_equal(cfg->backup_max_age_ms, INT64_C(604800000));
+	assert_int_equal(cfg->push_workers, 4);
+	assert_int_equal(cfg->push_memory_bytes, 32 << 20);
 	assert_int_equal(cfg->backup_workers, 4);
 	assert_int_equal(cfg->restore_workers, 4);
 	config_free(cfg);
