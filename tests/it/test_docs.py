@@ -20,7 +20,7 @@ def table() -> dict[str, str]:
     """Every key with its default, out of the program's one table."""
     text = (SOURCE / "common/config_table.c").read_text(encoding="utf-8")
     found = {}
-    for name, rest in re.findall(r"\{FIELD(?:_MS)?\((\w+)\)(.*?)\},\n", text, re.S):
+    for name, rest in re.findall(r"\{FIELD(?:_MS|_BYTES)?\((\w+)\)(.*?)\},\n", text, re.S):
         default = re.search(r'\.def = "([^"]*)"', rest)
         found[name] = default.group(1) if default else ""
     assert len(found) > 20
