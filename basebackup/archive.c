@@ -81,6 +81,7 @@ struct segment_lister
 	uint64_t last;
 	bool done;
 	struct archive_range *range;
+	struct cold_list *cold; /* NULL: not asked for */
 };
 
 static enum status
@@ -111,15 +112,36 @@ add_segment(void *arg, const struct store_entry *entry, struct err *err)
 	}
 	range->any = true;
 	range->end = segno;
-	if (entry->stat.archived && !range->cold)
-	{
-		range->cold = true;
-		range->cold_segment = segno;
-		snprintf(range->cold_class, sizeof(range->cold_class), "%s",
-				 entry->stat.storage_class);
-	}
+	range->cold = range->cold || entry->stat.archived;
+	if (l->cold != NULL && cold_add(l->cold, entry, err) != ST_OK)
+		return err->status;
 	l->next = segno + 1;
 	return segno == l->last ? stop_listing(l, err) : ST_OK;
+}
+
+static enum status
+list_segments(struct repo *repo, struct segment_lister *l, uint64_t first,
+			  struct err *err)
+{
+	char prefix[STORE_KEY_MAX], after[STORE_KEY_MAX];
+	struct wal_name before;
+	enum status st;
+
+	l->next = first;
+	snprintf(prefix, sizeof(prefix), "%llu/wal/%08X/",
+			 (unsigned long long) repo->system_identifier, l->timeline);
+	l->prefix_len = strlen(prefix);
+	if (first > 0)
+	{
+		wal_name_segment(&before, l->timeline, first - 1, l->segment_size);
+		snprintf(after, sizeof(after), "%s%s", prefix, before.text);
+	}
+	st = store_list(repo->store, prefix, first > 0 ? after : NULL, true,
+					add_segment, l, err);
+	if (st == ST_OK || l->done)
+		return ST_OK;
+	return err_context(err, "could not list the WAL of timeline %u",
+					   l->timeline);
 }
 
 enum status
@@ -130,26 +152,12 @@ archive_look(struct repo *repo, uint32_t timeline, uint32_t segment_size,
 	struct archive_range range = {0};
 	struct segment_lister l = {.timeline = timeline,
 							   .segment_size = segment_size,
-							   .next = first,
 							   .last = last,
 							   .range = &range};
-	char prefix[STORE_KEY_MAX], after[STORE_KEY_MAX];
-	struct wal_name before;
-	enum status st;
+	enum status st = list_segments(repo, &l, first, err);
 
-	snprintf(prefix, sizeof(prefix), "%llu/wal/%08X/",
-			 (unsigned long long) repo->system_identifier, timeline);
-	l.prefix_len = strlen(prefix);
-	if (first > 0)
-	{
-		wal_name_segment(&before, timeline, first - 1, segment_size);
-		snprintf(after, sizeof(after), "%s%s", prefix, before.text);
-	}
-	st = store_list(repo->store, prefix, first > 0 ? after : NULL, true,
-					add_segment, &l, err);
-	if (st != ST_OK && !l.done)
-		return err_context(err, "could not list the WAL of timeline %u",
-						   timeline);
+	if (st != ST_OK)
+		return st;
 	if (!range.gap && last != ARCHIVE_OPEN && l.next <= last)
 	{
 		range.gap = true;
@@ -157,4 +165,19 @@ archive_look(struct repo *repo, uint32_t timeline, uint32_t segment_size,
 	}
 	*out = range;
 	return ST_OK;
+}
+
+enum status
+archive_add_cold(struct repo *repo, uint32_t timeline, uint32_t segment_size,
+				 uint64_t first, uint64_t last, struct cold_list *list,
+				 struct err *err)
+{
+	struct archive_range range = {0};
+	struct segment_lister l = {.timeline = timeline,
+							   .segment_size = segment_size,
+							   .last = last,
+							   .range = &range,
+							   .cold = list};
+
+	return list_segments(repo, &l, first, err);
 }

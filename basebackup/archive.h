@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "basebackup/cold.h"
 #include "common/err.h"
 #include "common/repo.h"
 #include "common/walname.h"
@@ -33,13 +34,11 @@ extern void archive_timelines_free(struct archive_timelines *timelines);
 /* What a range of segments of one timeline looks like. */
 struct archive_range
 {
-	bool any;              /* at least one of them is there */
-	uint64_t end;          /* the last one before the first gap; if any */
-	bool gap;              /* there is one within the range */
-	uint64_t missing;      /* the first absent segment; if gap */
-	bool cold;             /* one is in an archived storage class */
-	uint64_t cold_segment; /* the first of those */
-	char cold_class[32];   /* that class */
+	bool any;         /* at least one of them is there */
+	uint64_t end;     /* the last one before the first gap; if any */
+	bool gap;         /* there is one within the range */
+	uint64_t missing; /* the first absent segment; if gap */
+	bool cold;        /* one is in an archived storage class */
 };
 
 /*
@@ -50,5 +49,11 @@ extern enum status
 archive_look(struct repo *repo, uint32_t timeline, uint32_t segment_size,
 			 uint64_t first, uint64_t last, struct archive_range *out,
 			 struct err *err) ERR_CHECK;
+
+/* Adds those of the segments that are in an archived storage class. */
+extern enum status
+archive_add_cold(struct repo *repo, uint32_t timeline, uint32_t segment_size,
+				 uint64_t first, uint64_t last, struct cold_list *list,
+				 struct err *err) ERR_CHECK;
 
 #endif

@@ -5,7 +5,6 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,24 +13,12 @@
 
 #include "basebackup/recovery_conf.h"
 #include "basebackup/report.h"
+#include "basebackup/restore_command.h"
 #include "basebackup/restore_options.h"
-#include "basebackup/timestamp.h"
 #include "common/log.h"
 #include "common/session.h"
-#include "walship_build.h"
 
 extern char **environ;
-
-/* The words of restore_command. */
-struct command
-{
-	char program[PATH_MAX];
-	char config[PATH_MAX + 16];
-	char cluster[48];
-	char *settings[CLI_OVERRIDES_MAX];
-	size_t nsettings;
-	const char *words[CLI_OVERRIDES_MAX + 8];
-};
 
 /* As root the files would be nobody's that a server runs as. */
 static int
@@ -63,104 +50,6 @@ refuse_root(int argc, char **argv)
 	return cli_fail(&err);
 }
 
-/* wal-fetch lies beside this program, or where both were installed. */
-static enum status
-find_wal_fetch(char *out, struct err *err)
-{
-	char self[PATH_MAX];
-	ssize_t len = readlink("/proc/self/exe", self, sizeof(self) - 1);
-	char *slash;
-
-	if (len > 0)
-	{
-		self[len] = '\0';
-		slash = strrchr(self, '/');
-		if (slash != NULL)
-			*slash = '\0';
-		if ((size_t) snprintf(out, PATH_MAX, "%s/wal-fetch", self) <
-				PATH_MAX &&
-			access(out, X_OK) == 0)
-			return ST_OK;
-	}
-	snprintf(out, PATH_MAX, "%s/wal-fetch", WALSHIP_BINDIR);
-	if (access(out, X_OK) == 0)
-		return ST_OK;
-	return err_set_errno(err, ST_CONFIG, errno, "cannot find \"%s\"", out);
-}
-
-/*
- * What the server must run to get WAL back from where this backup is: the
- * same configuration, given by the same means.
- */
-static enum status
-build_command(struct command *c, const struct restore_options *o,
-			  const struct session *session, struct err *err)
-{
-	const char *path = session->cfg->path;
-	char resolved[PATH_MAX];
-	size_t n = 0;
-	enum status st = find_wal_fetch(c->program, err);
-
-	if (st != ST_OK)
-		return st;
-	c->words[n++] = c->program;
-	if (path != NULL && strcmp(path, CONFIG_DEFAULT_PATH) != 0)
-	{
-		if (realpath(path, resolved) == NULL)
-			return err_set_errno(err, ST_IO, errno, "could not find \"%s\"",
-								 path);
-		snprintf(c->config, sizeof(c->config), "--config=%s", resolved);
-		c->words[n++] = c->config;
-	}
-	for (size_t i = 0; i < o->common.noverrides; i++)
-	{
-		char *word;
-
-		if (strncmp(o->common.overrides[i], "log_", 4) == 0)
-			continue;
-		if (asprintf(&word, "--set=%s", o->common.overrides[i]) < 0)
-			return err_set(err, ST_NOMEM, "out of memory");
-		c->settings[c->nsettings++] = word;
-		c->words[n++] = word;
-	}
-	c->words[n++] = o->request.standby ? "--mode=standby" : "--mode=recovery";
-	snprintf(c->cluster, sizeof(c->cluster), "--cluster=%" PRIu64,
-			 session->repo.system_identifier);
-	c->words[n++] = c->cluster;
-	c->words[n] = NULL;
-	return ST_OK;
-}
-
-static void
-free_command(struct command *c)
-{
-	while (c->nsettings > 0)
-		free(c->settings[--c->nsettings]);
-}
-
-static void
-tell_plan(const struct restore_request *r, const struct restore_choice *choice,
-		  const struct plan *plan)
-{
-	const struct backup_summary *s = &plan->summary;
-	char time[21], size[16], fetch[16], target[TIMESTAMP_TEXT_MAX];
-
-	if (r->target.kind == TARGET_TIME)
-		log_info("the target is %s",
-				 timestamp_format(r->target.time_us, target));
-	if (r->backup_id == NULL &&
-		(r->target.kind == TARGET_XID || r->target.kind == TARGET_NAME))
-		log_info("taking the newest backup, since only recovery can tell "
-				 "where the target is; should that lie before the backup's "
-				 "end, name an older one");
-	log_info("restoring backup %s, which ended at %s, along timeline "
-			 "%" PRIu32 " to \"%s\": %" PRIu64 " files, %s, of which %s are "
-			 "to be fetched",
-			 s->id, time_format(s->stop_time, time), choice->timeline,
-			 r->target_dir, s->files, size_format(s->bytes, size),
-			 size_format(plan->fetch_bytes, fetch));
-}
-
 /* The record in the repository; a credential that only reads has none. */
 static void
 put_report(struct repo *repo, const char *backup_id, int64_t start,
@@ -184,10 +73,13 @@ tell_target(const struct restore_request *r,
 	const char *action = r->target.action;
 
 	if (r->standby)
+	{
 		(void) puts(
 			"It is a standby: it follows the archive's newest timeline "
-			"until it is promoted.\nTo stream from a primary, set "
-			"primary_conninfo.");
+			"until it is promoted.");
+		if (r->primary_conninfo == NULL)
+			(void) puts("To stream from a primary, set primary_conninfo.");
+	}
 	else if (r->target.kind == TARGET_END)
 		(void) printf("It recovers to the end of timeline %" PRIu32
 					  " in the archive, and begins a new one.\n",
@@ -325,28 +217,79 @@ tell_result(const struct restore_request *r,
 	(void) fflush(stdout);
 }
 
+static void
+say_log(const char *line)
+{
+	log_info("%s", line);
+}
+
+static void
+say_out(const char *line)
+{
+	(void) puts(line);
+}
+
+/* What archived storage has, is there to be read afterwards. */
+static enum status
+warm(struct repo *repo, const struct restore_request *r,
+	 struct restore_choice *choice, struct restore_survey *survey,
+	 struct err *err)
+{
+	struct cold_list *lists[] = {&survey->cold, &choice->cold};
+	enum status st = ST_OK;
+
+	for (size_t i = 0; st == ST_OK && i < 2; i++)
+		if (lists[i]->nobjects > 0 && r->thaw_days == 0)
+			st = cold_refuse(lists[i], err);
+	for (size_t i = 0; st == ST_OK && i < 2 && !r->dry_run; i++)
+		if (lists[i]->nobjects > 0)
+			st =
+				cold_thaw(lists[i], repo->store, r->thaw_days, r->cancel, err);
+	return st;
+}
+
+static enum status
+restore(struct repo *repo, const struct restore_request *r,
+		struct restore_choice *choice, struct plan *plan, struct err *err)
+{
+	int64_t start = (int64_t) time(NULL);
+	struct restore_survey survey;
+	enum status st = restore_survey(repo, r, plan, &survey, err);
+
+	if (st != ST_OK)
+		return st;
+	restore_tell_plan(r, choice, plan, &survey,
+					  r->dry_run ? say_out : say_log);
+	st = restore_check_room(&survey, err);
+	if (st == ST_OK)
+		st = warm(repo, r, choice, &survey, err);
+	if (st == ST_OK && choice->cold.nobjects == 0)
+		st = restore_check_reach(repo, r, choice, err);
+	restore_survey_free(&survey);
+	if (st != ST_OK || r->dry_run)
+		return st;
+	st = restore_files(repo, r, choice, plan, err);
+	put_report(repo, choice->backup.id, start, st == ST_OK ? NULL : err);
+	if (st == ST_OK)
+		tell_result(r, choice, plan);
+	return st;
+}
+
 static enum status
 carry_out(struct repo *repo, const struct restore_request *r, struct err *err)
 {
 	struct restore_choice choice;
 	struct plan *plan = NULL;
-	int64_t start = (int64_t) time(NULL);
 	enum status st;
 
 	if ((st = repo_resolve_cluster(repo, err)) != ST_OK ||
-		(st = restore_choose(repo, r, &choice, err)) != ST_OK ||
-		(st = plan_load(repo, choice.backup.id, &plan, err)) != ST_OK)
+		(st = restore_choose(repo, r, &choice, err)) != ST_OK)
 		return st;
-	st = restore_check(repo, r, plan, err);
+	st = plan_load(repo, choice.backup.id, &plan, err);
 	if (st == ST_OK)
-	{
-		tell_plan(r, &choice, plan);
-		st = restore_files(repo, r, &choice, plan, err);
-		put_report(repo, choice.backup.id, start, st == ST_OK ? NULL : err);
-		if (st == ST_OK)
-			tell_result(r, &choice, plan);
-	}
+		st = restore(repo, r, &choice, plan, err);
 	plan_free(plan);
+	restore_choice_free(&choice);
 	return st;
 }
 
@@ -354,7 +297,7 @@ int
 cmd_restore(int argc, char **argv)
 {
 	struct restore_options *o = malloc(sizeof(*o));
-	struct command command = {.nsettings = 0};
+	struct restore_command command = {.nsettings = 0};
 	struct session session;
 	struct err err;
 	int code;
@@ -376,12 +319,13 @@ cmd_restore(int argc, char **argv)
 		o->request.command = command.words;
 		code = 0;
 		if (repo_resolve_cluster(&session.repo, &err) != ST_OK ||
-			build_command(&command, o, &session, &err) != ST_OK ||
+			restore_command_build(&command, &o->common, &session,
+								  o->request.standby, &err) != ST_OK ||
 			carry_out(&session.repo, &o->request, &err) != ST_OK)
 			code = cli_fail(&err);
 		session_close(&session);
 	}
-	free_command(&command);
+	restore_command_free(&command);
 	restore_options_free(o);
 	free(o);
 	return code;

@@ -183,8 +183,10 @@ put_rest(FILE *out, const struct recovery_conf *conf)
 	put_target(out, conf->target);
 	put_setting(out, "recovery_end_command", "");
 	put_setting(out, "archive_cleanup_command", "");
-	put_setting(out, "primary_conninfo", "");
-	put_setting(out, "primary_slot_name", "");
+	put_setting(out, "primary_conninfo",
+				conf->primary_conninfo != NULL ? conf->primary_conninfo : "");
+	put_setting(out, "primary_slot_name",
+				conf->primary_slot != NULL ? conf->primary_slot : "");
 	if (!conf->standby)
 		put_setting(out, "recovery_min_apply_delay", "0");
 	if (conf->prefetch_off)

@@ -21,6 +21,8 @@ struct recovery_conf
 {
 	const struct recovery_target *target;
 	bool standby;
+	const char *primary_conninfo; /* NULL: none */
+	const char *primary_slot;
 	uint32_t timeline;
 	bool timeline_current; /* its history file is not in the archive */
 	bool archive_off;

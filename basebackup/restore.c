@@ -26,6 +26,7 @@ struct restore
 	struct plan *plan;
 	struct tree *tree;
 	struct tree_cursor *cursor;
+	size_t wal_area;
 };
 
 static enum status
@@ -35,8 +36,9 @@ open_tree(struct restore *r, struct err *err)
 	mode_t mode = plan->summary.data_directory_mode;
 	enum status st;
 
-	if ((st = tree_new(PLAN_TABLESPACE + plan->ntablespaces, &r->tree, err)) !=
-			ST_OK ||
+	/* The last area is pg_wal, where that lies elsewhere. */
+	r->wal_area = PLAN_TABLESPACE + plan->ntablespaces;
+	if ((st = tree_new(r->wal_area + 1, &r->tree, err)) != ST_OK ||
 		(st = tree_open_area(r->tree, PLAN_DATA, r->request->target_dir, mode,
 							 err)) != ST_OK)
 		return st;
@@ -47,9 +49,34 @@ open_tree(struct restore *r, struct err *err)
 		st = tree_open_area(
 			r->tree, PLAN_TABLESPACE + i,
 			restore_location(r->request, &plan->tablespaces[i]), mode, err);
+	if (st == ST_OK && r->request->link_wal != NULL)
+		st = tree_open_area(r->tree, r->wal_area, r->request->link_wal, mode,
+							err);
 	if (st == ST_OK)
 		st = tree_cursor_new(r->tree, &r->cursor, err);
 	return st;
+}
+
+/* Is this pg_wal, or below it?  Then *rest is what is left of the path. */
+static bool
+in_pg_wal(const char *path, const char **rest)
+{
+	if (strncmp(path, "pg_wal", 6) != 0 || (path[6] != '\0' && path[6] != '/'))
+		return false;
+	*rest = path[6] == '/' ? path + 7 : ".";
+	return true;
+}
+
+/* A directory of the data directory, which pg_wal may not lie in. */
+static enum status
+make_data_dir(struct restore *r, const char *path, mode_t mode,
+			  struct err *err)
+{
+	const char *rest;
+
+	if (r->request->link_wal != NULL && in_pg_wal(path, &rest))
+		return tree_mkdir(r->cursor, r->wal_area, rest, mode, err);
+	return tree_mkdir(r->cursor, PLAN_DATA, path, mode, err);
 }
 
 /* What to do with each entry of the plan. */
@@ -80,6 +107,8 @@ make_entry(struct restore *r, uint32_t number, const struct plan_entry *entry,
 		   struct err *err)
 {
 	(void) number;
+	if (entry->type == PLAN_DIR && entry->area == PLAN_DATA)
+		return make_data_dir(r, entry->path, entry->mode, err);
 	if (entry->type == PLAN_DIR)
 		return tree_mkdir(r->cursor, entry->area, entry->path, entry->mode,
 						  err);
@@ -161,10 +190,12 @@ complete_tree(struct restore *r, struct err *err)
 	mode_t mode = r->plan->summary.data_directory_mode;
 	enum status st;
 
-	if ((st = tree_mkdir(r->cursor, PLAN_DATA, "pg_wal", mode, err)) !=
-			ST_OK ||
-		(st = tree_mkdir(r->cursor, PLAN_DATA, "pg_wal/archive_status", mode,
-						 err)) != ST_OK ||
+	if (r->request->link_wal != NULL &&
+		(st = tree_symlink(r->cursor, PLAN_DATA, "pg_wal",
+						   r->request->link_wal, err)) != ST_OK)
+		return st;
+	if ((st = make_data_dir(r, "pg_wal", mode, err)) != ST_OK ||
+		(st = make_data_dir(r, "pg_wal/archive_status", mode, err)) != ST_OK ||
 		(st = tree_mkdir(r->cursor, PLAN_DATA, "pg_tblspc", mode, err)) !=
 			ST_OK)
 		return st;
@@ -187,6 +218,8 @@ write_settings(struct restore *r, struct err *err)
 	const struct recovery_conf conf = {
 		.target = &r->request->target,
 		.standby = r->request->standby,
+		.primary_conninfo = r->request->primary_conninfo,
+		.primary_slot = r->request->primary_slot,
 		.timeline = r->choice->timeline,
 		.timeline_current = r->choice->timeline_current,
 		.archive_off = !r->request->keep_archiving && !r->request->standby,

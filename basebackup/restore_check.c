@@ -28,6 +28,7 @@ struct pack_lister
 	const char *backup;
 	struct wanted *wanted; /* by number */
 	size_t nwanted;
+	struct cold_list *cold;
 };
 
 static enum status
@@ -82,15 +83,7 @@ see_pack(void *arg, const struct store_entry *entry, struct err *err)
 					   "pack \"backup/%s/pack/%08" PRIx32 "\" has %" PRIu64
 					   " bytes instead of %" PRIu64,
 					   l->backup, key.n, entry->stat.size_bytes, found->size);
-	if (entry->stat.archived)
-	{
-		err_set(err, ST_CONFIG,
-				"pack \"backup/%s/pack/%08" PRIx32
-				"\" lies in storage class %s and cannot be read now",
-				l->backup, key.n, entry->stat.storage_class);
-		return err_hint(err, "Have the store bring it back first.");
-	}
-	return ST_OK;
+	return cold_add(l->cold, entry, err);
 }
 
 /* The packs in use of one backup; *out is freed by free(). */
@@ -131,9 +124,11 @@ collect_packs(const struct plan *plan, size_t backup, struct plan_pack *pack,
 
 static enum status
 check_backup_packs(struct repo *repo, const struct plan *plan, size_t backup,
-				   struct plan_pack *pack, struct err *err)
+				   struct plan_pack *pack, struct restore_survey *survey,
+				   struct err *err)
 {
-	struct pack_lister l = {.backup = plan->backups[backup]};
+	struct pack_lister l = {.backup = plan->backups[backup],
+							.cold = &survey->cold};
 	char prefix[STORE_KEY_MAX];
 	size_t missing = 0;
 	uint32_t first = 0;
@@ -145,6 +140,7 @@ check_backup_packs(struct repo *repo, const struct plan *plan, size_t backup,
 	snprintf(prefix, sizeof(prefix), "%" PRIu64 "/backup/%s/pack/",
 			 repo->system_identifier, l.backup);
 	l.prefix_len = strlen(prefix);
+	survey->npacks += (uint32_t) l.nwanted;
 	if (l.nwanted > 0)
 		st = store_list(repo->store, prefix, NULL, true, see_pack, &l, err);
 	for (size_t i = l.nwanted; st == ST_OK && i > 0; i--)
@@ -166,7 +162,8 @@ check_backup_packs(struct repo *repo, const struct plan *plan, size_t backup,
 }
 
 static enum status
-check_packs(struct repo *repo, const struct plan *plan, struct err *err)
+check_packs(struct repo *repo, const struct plan *plan,
+			struct restore_survey *survey, struct err *err)
 {
 	struct plan_pack *pack = malloc(sizeof(*pack));
 	enum status st = ST_OK;
@@ -174,23 +171,14 @@ check_packs(struct repo *repo, const struct plan *plan, struct err *err)
 	if (pack == NULL)
 		return nomem(err);
 	for (size_t i = 0; st == ST_OK && i < plan->nbackups; i++)
-		st = check_backup_packs(repo, plan, i, pack, err);
+		st = check_backup_packs(repo, plan, i, pack, survey, err);
 	free(pack);
-	return st;
+	return st == ST_OK ? cold_settle(&survey->cold, repo->store, err) : st;
 }
-
-/* A directory to fill, with what it will take. */
-struct place
-{
-	const char *path;
-	uint64_t bytes;
-	dev_t dev;
-	uint64_t free_bytes;
-};
 
 /* Looks at the file system where path is, or will be. */
 static enum status
-look_at(struct place *place, struct err *err)
+look_at(struct restore_place *place, struct err *err)
 {
 	char *path = strdup(place->path);
 	struct stat st;
@@ -221,34 +209,37 @@ look_at(struct place *place, struct err *err)
 	return ST_OK;
 }
 
-/* Several places on one file system share its room. */
-static enum status
-check_room(struct place *places, size_t nplaces, struct err *err)
+uint64_t
+restore_room_needed(const struct restore_survey *survey, size_t i)
 {
-	for (size_t i = 0; i < nplaces; i++)
-	{
-		enum status st = look_at(&places[i], err);
+	uint64_t bytes = 0, there = 0;
 
-		if (st != ST_OK)
-			return st;
-	}
-	for (size_t i = 0; i < nplaces; i++)
-	{
-		char need[16], have[16];
-		uint64_t bytes = 0;
-
-		for (size_t j = 0; j < nplaces; j++)
-			if (places[j].dev == places[i].dev)
-				bytes += places[j].bytes;
-		if (bytes > places[i].free_bytes)
+	for (size_t j = 0; j < survey->nplaces; j++)
+		if (survey->places[j].dev == survey->places[i].dev)
 		{
-			err_set(err, ST_CONFIG,
-					"there is not enough room for \"%s\": it takes %s, and %s "
-					"are free",
-					places[i].path, size_format(bytes, need),
-					size_format(places[i].free_bytes, have));
-			return err_hint(err, "Recovery needs some more on top, for WAL.");
+			bytes += survey->places[j].bytes;
+			there += survey->places[j].there;
 		}
+	return bytes > there ? bytes - there : 0;
+}
+
+enum status
+restore_check_room(const struct restore_survey *survey, struct err *err)
+{
+	for (size_t i = 0; i < survey->nplaces; i++)
+	{
+		const struct restore_place *place = &survey->places[i];
+		uint64_t bytes = restore_room_needed(survey, i);
+		char need[16], have[16];
+
+		if (bytes <= place->free_bytes)
+			continue;
+		err_set(err, ST_CONFIG,
+				"there is not enough room for \"%s\": it takes %s, and %s "
+				"are free",
+				place->path, size_format(bytes, need),
+				size_format(place->free_bytes, have));
+		return err_hint(err, "Recovery needs some more on top, for WAL.");
 	}
 	return ST_OK;
 }
@@ -297,17 +288,19 @@ overlap(const char *a, const char *b)
 
 static enum status
 check_places(const struct restore_request *request, const struct plan *plan,
-			 struct place *places, size_t *nplaces, struct err *err)
+			 struct restore_survey *survey, struct err *err)
 {
+	struct restore_place *places = survey->places;
 	enum status st = tree_check_empty(request->target_dir, err);
 	size_t n = 0;
 
-	places[n++] = (struct place){request->target_dir, plan->data_bytes, 0, 0};
+	places[n].path = request->target_dir;
+	places[n++].bytes = plan->data_bytes;
 	if (st == ST_OK && plan->nconfigs > 0)
 	{
 		st = tree_check_empty(request->config_dir, err);
-		places[n++] =
-			(struct place){request->config_dir, plan->config_bytes, 0, 0};
+		places[n].path = request->config_dir;
+		places[n++].bytes = plan->config_bytes;
 	}
 	for (size_t i = 0; st == ST_OK && i < plan->ntablespaces; i++)
 	{
@@ -317,35 +310,48 @@ check_places(const struct restore_request *request, const struct plan *plan,
 		if (st == ST_CONFIG)
 			err_hint(err, "A tablespace was there; put it elsewhere with "
 						  "--tablespace=OLD=NEW.");
-		places[n++] = (struct place){path, plan->tablespaces[i].bytes, 0, 0};
+		places[n].path = path;
+		places[n++].bytes = plan->tablespaces[i].bytes;
 	}
+	if (st == ST_OK && request->link_wal != NULL)
+	{
+		st = tree_check_empty(request->link_wal, err);
+		places[n++].path = request->link_wal;
+	}
+	survey->nplaces = n;
 	for (size_t i = 0; st == ST_OK && i < n; i++)
 		for (size_t j = 0; st == ST_OK && j < i; j++)
 			if (overlap(places[i].path, places[j].path))
 				st = err_set(err, ST_CONFIG,
 							 "\"%s\" and \"%s\" lie within each other",
 							 places[i].path, places[j].path);
-	*nplaces = n;
+	for (size_t i = 0; st == ST_OK && i < n; i++)
+		st = look_at(&places[i], err);
 	return st;
 }
 
 enum status
-restore_check(struct repo *repo, const struct restore_request *request,
-			  const struct plan *plan, struct err *err)
+restore_survey(struct repo *repo, const struct restore_request *request,
+			   const struct plan *plan, struct restore_survey *out,
+			   struct err *err)
 {
-	struct place *places = calloc(plan->ntablespaces + 2, sizeof(*places));
-	size_t nplaces = 0;
 	enum status st;
 
-	if (places == NULL)
+	*out = (struct restore_survey){
+		.places = calloc(plan->ntablespaces + 3, sizeof(*out->places))};
+	if (out->places == NULL)
 		return nomem(err);
-	st = check_mappings(request, plan, err);
-	if (st == ST_OK)
-		st = check_places(request, plan, places, &nplaces, err);
-	if (st == ST_OK)
-		st = check_room(places, nplaces, err);
-	free(places);
-	if (st == ST_OK)
-		st = check_packs(repo, plan, err);
+	if ((st = check_mappings(request, plan, err)) != ST_OK ||
+		(st = check_places(request, plan, out, err)) != ST_OK ||
+		(st = check_packs(repo, plan, out, err)) != ST_OK)
+		restore_survey_free(out);
 	return st;
+}
+
+void
+restore_survey_free(struct restore_survey *survey)
+{
+	cold_free(&survey->cold);
+	free(survey->places);
+	*survey = (struct restore_survey){.nplaces = 0};
 }

@@ -244,20 +244,6 @@ report_gap(const struct choosing *c, const struct backup_summary *backup,
 					lsn_format(at - size, lsn));
 }
 
-static enum status
-report_cold(const struct archive_range *range, uint32_t timeline,
-			uint32_t segment_size, struct err *err)
-{
-	struct wal_name name;
-
-	wal_name_segment(&name, timeline, range->cold_segment, segment_size);
-	err_set(err, ST_CONFIG,
-			"WAL segment \"%s\" lies in storage class %s and cannot be read "
-			"now",
-			name.text, range->cold_class);
-	return err_hint(err, "Have the store bring it back first.");
-}
-
 /*
  * Since version 15 the server asks for WAL ahead of what it replays.  Behind
  * a target it may meet a gap so, for which wal-fetch stops it.
@@ -278,10 +264,10 @@ look_behind(struct choosing *c, const struct wal_span *last,
 	return st;
 }
 
-/* One timeline's part of the WAL. */
+/* One timeline's part of the WAL; shortens it to what is there. */
 static enum status
 check_span(struct choosing *c, const struct backup_summary *backup,
-		   const struct wal_span *span, bool *gap, struct err *err)
+		   struct wal_span *span, struct restore_choice *out, struct err *err)
 {
 	uint32_t size = backup->wal_segment_size;
 	uint64_t stop = wal_segno_before(backup->stop_lsn, size);
@@ -299,29 +285,42 @@ check_span(struct choosing *c, const struct backup_summary *backup,
 	}
 	if (range.gap)
 	{
-		*gap = true;
-		return report_gap(c, backup, span->timeline, range.missing, err);
+		out->gap = true;
+		st = report_gap(c, backup, span->timeline, range.missing, err);
+		if (st != ST_OK)
+			return st;
 	}
-	return range.cold ? report_cold(&range, span->timeline, size, err) : ST_OK;
+	span->last = range.end;
+	if (range.any)
+		out->spans[out->nspans++] = *span;
+	return range.cold
+			   ? archive_add_cold(c->repo, span->timeline, size, span->first,
+								  range.end, &out->cold, err)
+			   : ST_OK;
 }
 
 /* Looks at all segments from the backup's start to where recovery may end. */
 static enum status
 check_wal(struct choosing *c, const struct backup_summary *backup,
-		  uint64_t end_lsn, bool *gap, struct err *err)
+		  uint64_t end_lsn, struct restore_choice *out, struct err *err)
 {
 	struct wal_span *spans = calloc(c->history.nentries, sizeof(*spans));
 	enum status st = ST_OK;
 	size_t n;
 
-	if (spans == NULL)
+	out->spans = calloc(c->history.nentries, sizeof(*out->spans));
+	if (spans == NULL || out->spans == NULL)
+	{
+		free(spans);
 		return nomem(err);
+	}
 	n = choose_spans(&c->history, backup->timeline, backup->start_lsn, end_lsn,
 					 backup->wal_segment_size, spans);
+	if (n > 0)
+		st = look_behind(c, &spans[n - 1], backup->wal_segment_size, &out->gap,
+						 err);
 	for (size_t i = 0; st == ST_OK && i < n; i++)
-		st = check_span(c, backup, &spans[i], gap, err);
-	if (st == ST_OK && n > 0)
-		st = look_behind(c, &spans[n - 1], backup->wal_segment_size, gap, err);
+		st = check_span(c, backup, &spans[i], out, err);
 	free(spans);
 	return st;
 }
@@ -343,6 +342,7 @@ choose(struct choosing *c, struct restore_choice *out, struct err *err)
 {
 	const struct restore_request *r = c->request;
 	size_t index;
+	uint64_t end;
 	enum status st;
 
 	if ((st = catalog_load(c->repo, &c->catalog, err)) != ST_OK ||
@@ -364,9 +364,9 @@ choose(struct choosing *c, struct restore_choice *out, struct err *err)
 	if (r->timeline == 0 && r->target.kind != TARGET_IMMEDIATE &&
 		(st = tell_branches(c, &out->backup, err)) != ST_OK)
 		return st;
-	out->gap = false;
-	return check_wal(c, &out->backup, recovery_end(c, &out->backup), &out->gap,
-					 err);
+	end = recovery_end(c, &out->backup);
+	out->open_end = end == UINT64_MAX;
+	return check_wal(c, &out->backup, end, out, err);
 }
 
 enum status
@@ -374,11 +374,27 @@ restore_choose(struct repo *repo, const struct restore_request *request,
 			   struct restore_choice *out, struct err *err)
 {
 	struct choosing c = {.repo = repo, .request = request};
-	enum status st = choose(&c, out, err);
+	enum status st;
+
+	*out = (struct restore_choice){.nspans = 0};
+	st = choose(&c, out, err);
+	if (st == ST_OK)
+		st = cold_settle(&out->cold, repo->store, err);
 
 	timeline_history_free(&c.history);
 	archive_timelines_free(&c.timelines);
 	catalog_free(&c.catalog);
 	free(c.backups);
+	if (st != ST_OK)
+		restore_choice_free(out);
 	return st;
+}
+
+void
+restore_choice_free(struct restore_choice *choice)
+{
+	cold_free(&choice->cold);
+	free(choice->spans);
+	choice->spans = NULL;
+	choice->nspans = 0;
 }

@@ -13,6 +13,7 @@
 #include "common/log.h"
 #include "common/walname.h"
 
+#define DAYS_MAX       3650
 #define NAME_MAX_BYTES 63 /* of a restore point: the server's MAXFNAMELEN */
 
 static const char help[] =
@@ -20,6 +21,7 @@ static const char help[] =
 	"Usage: walship restore [BACKUP | latest] --target-dir=DIR [OPTION]...\n\n"
 	"  --target-dir=DIR          where to; must be empty or absent\n"
 	"  --tablespace=OLD=NEW      put the tablespace at OLD to NEW; repeatable\n"
+	"  --link-wal=DIR            make pg_wal a symbolic link to this directory\n"
 	"  --config-dir=DIR          for configuration from outside the data\n"
 	"                            directory (default: target-dir, .config)\n"
 	"\nRecover to the end of the archive, or to one of these:\n"
@@ -36,6 +38,11 @@ static const char help[] =
 	"                            target is missing\n"
 	"\n"
 	"  --standby                 make a standby, which never ends recovery\n"
+	"  --primary-conninfo=INFO   whom the standby streams from\n"
+	"  --primary-slot=NAME       by which replication slot\n"
+	"  --dry-run                 say what would be done, and whether it can be\n"
+	"  --thaw=DAYS               have the store bring back what is archived\n"
+	"                            for so many days, and wait for it\n"
 	"  --keep-archiving          leave archive_mode as it was; otherwise the\n"
 	"                            restored server does not archive, unless it\n"
 	"                            is a standby\n" CLI_OPTIONS_HELP
@@ -58,6 +65,11 @@ enum option_code
 	OPT_ACTION,
 	OPT_ALLOW_GAP,
 	OPT_STANDBY,
+	OPT_PRIMARY,
+	OPT_SLOT,
+	OPT_LINK_WAL,
+	OPT_DRY_RUN,
+	OPT_THAW,
 	OPT_KEEP_ARCHIVING
 };
 
@@ -77,6 +89,11 @@ static const struct option options[] = {
 	{"target-action", required_argument, NULL, OPT_ACTION},
 	{"allow-gap", no_argument, NULL, OPT_ALLOW_GAP},
 	{"standby", no_argument, NULL, OPT_STANDBY},
+	{"primary-conninfo", required_argument, NULL, OPT_PRIMARY},
+	{"primary-slot", required_argument, NULL, OPT_SLOT},
+	{"link-wal", required_argument, NULL, OPT_LINK_WAL},
+	{"dry-run", no_argument, NULL, OPT_DRY_RUN},
+	{"thaw", required_argument, NULL, OPT_THAW},
 	{"keep-archiving", no_argument, NULL, OPT_KEEP_ARCHIVING},
 	{NULL, 0, NULL, 0}};
 
@@ -222,6 +239,50 @@ take_timeline(struct restore_options *o, const char *arg)
 	return -1;
 }
 
+/* What stands on a command line, any user of the host may read. */
+static int
+take_primary(struct restore_options *o, const char *arg)
+{
+	const char *host = strstr(arg, "://");
+	const char *at = host == NULL ? NULL : strchr(host + 3, '@');
+	bool password = strstr(arg, "password") != NULL;
+
+	if (at != NULL && memchr(host + 3, ':', (size_t) (at - host - 3)) != NULL)
+		password = true;
+	if (password)
+		return cli_usage(o->common.program,
+						 "--primary-conninfo cannot hold a password: let it "
+						 "name a passfile");
+	if (*arg == '\0' || strpbrk(arg, "\r\n") != NULL)
+		return cli_usage(o->common.program, "invalid --primary-conninfo");
+	o->request.primary_conninfo = arg;
+	return -1;
+}
+
+static int
+take_slot(struct restore_options *o, const char *arg)
+{
+	size_t len = strlen(arg);
+
+	if (len == 0 || len > NAME_MAX_BYTES ||
+		arg[strspn(arg, "abcdefghijklmnopqrstuvwxyz0123456789_")] != '\0')
+		return cli_usage(o->common.program, "invalid slot name \"%s\"", arg);
+	o->request.primary_slot = arg;
+	return -1;
+}
+
+static int
+take_days(struct restore_options *o, const char *arg)
+{
+	uint64_t days;
+
+	if (!parse_uint64(arg, DAYS_MAX, &days) || days == 0)
+		return cli_usage(o->common.program, "invalid number of days \"%s\"",
+						 arg);
+	o->request.thaw_days = (int) days;
+	return -1;
+}
+
 static int
 take_inclusive(struct restore_options *o, enum target_inclusive inclusive)
 {
@@ -254,6 +315,12 @@ take_option(struct restore_options *o, int opt, char **argv)
 			return take_dir(o, &r->target_dir, optarg);
 		case OPT_CONFIG_DIR:
 			return take_dir(o, &r->config_dir, optarg);
+		case OPT_LINK_WAL:
+			return take_dir(o, &r->link_wal, optarg);
+		case OPT_PRIMARY:
+			return take_primary(o, optarg);
+		case OPT_SLOT:
+			return take_slot(o, optarg);
 		case OPT_TABLESPACE:
 			return take_tablespace(o, optarg);
 		case OPT_TIME:
@@ -280,6 +347,11 @@ take_option(struct restore_options *o, int opt, char **argv)
 		case OPT_STANDBY:
 			r->standby = true;
 			return -1;
+		case OPT_DRY_RUN:
+			r->dry_run = true;
+			return -1;
+		case OPT_THAW:
+			return take_days(o, optarg);
 		case OPT_KEEP_ARCHIVING:
 			r->keep_archiving = true;
 			return -1;
@@ -300,6 +372,10 @@ check(struct restore_options *o)
 		return cli_usage(o->common.program, "--target-dir is needed");
 	if (r->standby && (t->kind != TARGET_END || r->timeline != 0))
 		return cli_usage(o->common.program, "a standby has no target");
+	if ((r->primary_conninfo != NULL || r->primary_slot != NULL) &&
+		!r->standby)
+		return cli_usage(o->common.program,
+						 "only a standby has a primary: --standby is missing");
 	if (t->action != NULL && t->kind == TARGET_END)
 		return cli_usage(o->common.program, "--target-action needs a target");
 	if (t->inclusive != INCLUSIVE_DEFAULT && t->kind != TARGET_TIME &&

@@ -289,6 +289,7 @@ static const struct store_ops s3_ops = {.put = s3_put,
 										.list = s3_list,
 										.remove = s3_remove,
 										.features = s3_features,
+										.thaw = s3_thaw,
 										.free = s3_free};
 
 /* A value that goes into a header must not bring a second one along. */

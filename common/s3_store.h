@@ -111,6 +111,8 @@ s3_remove(struct store *base, const char *const *keys, size_t nkeys,
 		  store_removed removed, void *arg, struct err *err) ERR_CHECK;
 extern enum status s3_features(struct store *base, struct store_features *out,
 							   struct err *err) ERR_CHECK;
+extern enum status s3_thaw(struct store *base, const char *key, int days,
+						   struct err *err) ERR_CHECK;
 
 /* The module's only symbol: STORE_S3_SYMBOL. */
 __attribute__((visibility("default"))) extern enum status

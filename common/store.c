@@ -333,6 +333,27 @@ store_head(struct store *store, const char *key, struct store_stat *stat,
 	return rc;
 }
 
+enum status
+store_thaw(struct store *store, const char *key, int days, struct err *err)
+{
+	struct retry retry;
+	enum status rc = check_key(key, err);
+
+	if (rc == ST_OK && store->ops->thaw == NULL)
+		return err_set(err, ST_CONFIG,
+					   "cannot thaw \"%s\": the store has no archived storage "
+					   "classes",
+					   key);
+	if (rc == ST_OK)
+		rc = begin_call(store, &retry, err);
+	if (rc != ST_OK)
+		return rc;
+	do
+		rc = store->ops->thaw(store, key, days, err);
+	while (try_again(&retry, &rc, err));
+	return rc;
+}
+
 /* As struct relay; last is the greatest key delivered or to be skipped. */
 struct list_relay
 {

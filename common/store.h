@@ -94,6 +94,8 @@ struct store_ops
 						  struct err *err);
 	enum status (*features)(struct store *store, struct store_features *out,
 							struct err *err);
+	enum status (*thaw)(struct store *store, const char *key, int days,
+						struct err *err); /* NULL: nothing is ever archived */
 	void (*free)(struct store *store);
 };
 
@@ -177,6 +179,14 @@ store_remove(struct store *store, const char *const *keys, size_t nkeys,
 extern enum status
 store_features(struct store *store, struct store_features *out,
 			   struct err *err) ERR_CHECK;
+
+/*
+ * Asks for a readable copy of an object in an archived storage class, to be
+ * kept for so many days; that it is there is told by store_head.  Asking
+ * again does no harm.  ST_CONFIG: the store, or the class, has no such thing.
+ */
+extern enum status store_thaw(struct store *store, const char *key, int days,
+							  struct err *err) ERR_CHECK;
 
 /* The backends. */
 extern enum status

@@ -26,7 +26,8 @@ static const char usage[] =
 	"  dirs PREFIX [AFTER]       the same, one level\n"
 	"  rm KEY...                 \"-\": keys from standard input\n"
 	"  fill PREFIX FIRST LAST    puts PREFIX<number, 8 digits>\n"
-	"  features\n";
+	"  features\n"
+	"  thaw KEY DAYS\n";
 
 static bool once;
 
@@ -236,6 +237,17 @@ do_features(struct store *store, char **args, int nargs, struct err *err)
 	return status;
 }
 
+static enum status
+do_thaw(struct store *store, char **args, int nargs, struct err *err)
+{
+	uint64_t days;
+
+	(void) nargs;
+	if (!parse_uint64(args[1], 365, &days))
+		return err_set(err, ST_CONFIG, "bad number of days");
+	return store_thaw(store, args[0], (int) days, err);
+}
+
 static const struct
 {
 	const char *name;
@@ -248,6 +260,7 @@ static const struct
 	{"head", do_head, 1, 1}, {"list", do_list, 1, 2},
 	{"dirs", do_dirs, 1, 2}, {"rm", do_rm, 1, 100000},
 	{"fill", do_fill, 3, 3}, {"features", do_features, 0, 0},
+	{"thaw", do_thaw, 2, 2},
 };
 
 static enum status

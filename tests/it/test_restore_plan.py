@@ -1,0 +1,257 @@
+"""What walship restore says before the first byte: the plan, a yes or a no."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ground.cold import ColdStore
+from ground.host import run
+from ground.pg import ClusterFactory
+from ground.programs import Programs
+from ground.s3 import Gateway
+from ground.site import Site
+from ground.storetool import StoreTool
+
+
+SWITCH = "select pg_walfile_name(pg_switch_wal())"
+
+
+@pytest.fixture
+def site(walship: Programs, new_cluster: ClusterFactory, dir_config: Path) -> Site:
+    return Site(walship, new_cluster, dir_config)
+
+
+@pytest.fixture
+def cold(gateway: Gateway) -> Iterator[ColdStore]:
+    store = ColdStore(gateway.port, looks=2)
+    yield store
+    store.stop()
+
+
+@pytest.fixture
+def cold_site(
+    walship: Programs,
+    new_cluster: ClusterFactory,
+    s3_config: Path,
+    cold: ColdStore,
+    work_dir: Path,
+    gateway: Gateway,
+) -> Site:
+    """With the bucket behind the cold store."""
+    text = s3_config.read_text(encoding="utf-8")
+    front = work_dir / "cold.conf"
+    front.write_text(text.replace(gateway.endpoint, cold.endpoint), encoding="utf-8")
+    run(["chown", "postgres:", front]).check()
+    front.chmod(0o600)
+    return Site(walship, new_cluster, front)
+
+
+# --- the plan ---------------------------------------------------------------------
+
+
+@pytest.mark.versions
+def test_dry_run(site: Site) -> None:
+    site.load()
+    backup = site.backup()
+    site.mark(1)
+    last = site.settle()
+    copy = site.copy()
+    done = site.run("restore", "--dry-run", f"--target-dir={copy.data}").check()
+    assert not copy.data.exists()
+    assert "the target is the end of the archive" in done.out
+    assert f"restoring backup {backup}, which ended at 20" in done.out
+    assert "recovering along timeline 1\n" in done.out
+    assert re.search(rf"WAL 00000001\w{{16}} to {last}: \d+ segments?, up to", done.out)
+    assert re.search(r"[\d.]+ [kMG]B in \d+ packs are to be fetched", done.out)
+    room = re.search(
+        rf'"{copy.data}" takes ([\d.]+ \w+); its file system needs ([\d.]+ \w+) and '
+        r"has [\d.]+ \w+ free",
+        done.out,
+    )
+    assert room and room[1] == room[2]
+
+    # It is the same that a restore says.
+    said = site.run("restore", f"--target-dir={copy.data}").check().err
+    for line in done.out.splitlines():
+        if "free" not in line:
+            assert line in said, line
+    assert site.run("restore", "--dry-run", f"--target-dir={copy.data}").status == 2
+
+
+def test_dry_run_leaves_no_report(site: Site, repo_dir: Path) -> None:
+    site.load()
+    site.backup()
+    copy = site.copy()
+    site.run("restore", "--dry-run", f"--target-dir={copy.data}").check()
+    assert not list(repo_dir.glob("*/report/*-restore"))
+    site.run("restore", f"--target-dir={copy.data}").check()
+    assert list(repo_dir.glob("*/report/*-restore"))
+
+
+def test_no_room(site: Site, work_dir: Path) -> None:
+    site.load()
+    site.backup()
+    small = work_dir / "small"
+    small.mkdir()
+    run(["mount", "-t", "tmpfs", "-o", "size=8m,mode=777", "tmpfs", small]).check()
+    try:
+        done = site.run("restore", "--dry-run", f"--target-dir={small}/data")
+    finally:
+        run(["umount", small]).check()
+    assert done.status == 2
+    assert f'there is not enough room for "{small}/data"' in done.err
+    assert "its file system needs" in done.out
+
+
+# --- targets that cannot be reached -----------------------------------------------
+
+
+@pytest.mark.versions
+def test_time_behind_the_last_transaction(site: Site) -> None:
+    site.load()
+    site.backup()
+    site.mark(1)
+    site.settle()
+    # A segment in which no transaction ends follows.
+    after = site.primary.value("select clock_timestamp()::text")
+    site.primary.sql("select pg_create_restore_point('x')")
+    site.primary.wait_archived(site.primary.value(SWITCH))
+
+    said = site.refuse(f"--target-time={after}")
+    assert "lies behind the last transaction in the archive, which ended at 20" in said
+    found = re.search(r'--target-time="([^"]+)"', said)
+    assert found
+    copy = site.restore(f"--target-time={found[1]}")
+    copy.wait_sql("select pg_get_wal_replay_pause_state() = 'paused'")
+    assert copy.sql("select n from marks") == [(1,)]
+    said = site.refuse(f"--target-time={after}", "--target-exclusive")
+    found = re.search(r'--target-time="([^"]+)"', said)
+    assert found
+    copy = site.restore(f"--target-time={found[1]}", "--target-exclusive")
+    copy.wait_sql("select pg_get_wal_replay_pause_state() = 'paused'")
+    assert copy.sql("select n from marks") == [(1,)]
+
+
+def test_no_transaction_after_the_backup(site: Site) -> None:
+    site.load()
+    # Nothing but what the test itself does ends a transaction.
+    site.primary.configure({"autovacuum": "off"})
+    site.primary.restart()
+    site.backup()
+    target = site.primary.value("select clock_timestamp()::text")
+    site.primary.sql("select pg_create_restore_point('x')")
+    site.primary.wait_archived(site.primary.value(SWITCH))
+    said = site.refuse(f"--target-time={target}")
+    assert "lies behind all that the archive holds" in said
+    assert "no target: to the end of the archive" in said
+
+
+# --- archived storage -------------------------------------------------------------
+
+
+def test_thawed_and_restored(cold_site: Site, cold: ColdStore) -> None:
+    site = cold_site
+    site.load()
+    backup = site.backup()
+    site.mark(1)
+    last = site.settle()
+    cold.cold = [f"{backup}/pack/00000001", last]
+
+    said = site.refuse("--dry-run")
+    assert f"{backup}/pack/00000001" in said and "DEEP_ARCHIVE" in said
+    assert "--thaw=DAYS" in said and not cold.asked
+    copy = site.copy()
+    args = ["--thaw=3", f"--target-dir={copy.data}"]
+    done = site.run("restore", "--dry-run", *args).check()
+    assert "1 packs, " in done.out and "1 WAL segments, " in done.out
+    assert not cold.asked and not copy.data.exists()
+
+    done = site.run("restore", *args).check()
+    assert "waiting until they can be read" in done.err
+    assert sorted(cold.asked.values()) == [3, 3]
+    copy.start()
+    copy.wait_sql("select not pg_is_in_recovery()")
+    assert copy.sql("select n from marks") == [(1,)]
+
+    # What was brought back needs no asking.
+    cold.asked.clear()
+    site.restore(start=False)
+    assert not cold.asked
+
+
+def test_thaw_of_a_directory(dir_config: Path, repo_dir: Path) -> None:
+    store = StoreTool(repository=f"file://{repo_dir}", encryption="none", config=None)
+    done = store("thaw", "1/backup/x", "2")
+    assert done.status == 1 and "config: cannot thaw" in done.err
+
+
+def test_thaw_usage(site: Site) -> None:
+    for args in (["--thaw=0"], ["--thaw=x"], ["--thaw=99999"]):
+        done = site.run("restore", "--target-dir=/x", *args)
+        assert (done.status, done.out) == (2, "") and "days" in done.err
+
+
+# --- options of a standby, and pg_wal elsewhere -----------------------------------
+
+
+def test_standby_streams(site: Site) -> None:
+    site.load()
+    site.backup()
+    site.primary.sql("select pg_create_physical_replication_slot('walship')")
+    copy = site.restore(
+        "--standby",
+        f"--primary-conninfo={site.primary.dsn()} application_name='it''s'".replace(
+            "''", "\\'"
+        ),
+        "--primary-slot=walship",
+    )
+    site.mark(1)
+    copy.wait_sql("select count(*) = 1 from marks")
+    assert site.primary.value("select application_name from pg_stat_replication") == (
+        "it's"
+    )
+    assert site.primary.value("select active from pg_replication_slots")
+
+
+def test_primary_usage(site: Site) -> None:
+    for args, reason in (
+        (["--primary-slot=x"], "--standby is missing"),
+        (["--standby", "--primary-slot=X"], "invalid slot name"),
+        (["--standby", "--primary-conninfo=password=x"], "cannot hold a password"),
+        (
+            ["--standby", "--primary-conninfo=postgres://a:b@c/"],
+            "cannot hold a password",
+        ),
+        (["--standby", "--primary-conninfo=a\nb"], "invalid --primary-conninfo"),
+    ):
+        done = site.run("restore", "--target-dir=/x", *args)
+        assert (done.status, done.out) == (2, "") and reason in done.err
+
+
+def test_link_wal(site: Site, shared_dir: Path) -> None:
+    site.load()
+    site.backup()
+    site.mark(1)
+    site.settle()
+    wal = shared_dir / "wal"
+    wal.mkdir()
+    (wal / "x").touch()
+    run(["chown", "-R", "postgres:", wal]).check()
+    assert f'directory "{wal}" is not empty' in site.refuse(f"--link-wal={wal}")
+    (wal / "x").unlink()
+    copy = site.restore(f"--link-wal={wal}", start=False)
+    assert (copy.data / "pg_wal").readlink() == wal
+    assert (wal / "archive_status").is_dir()
+    copy.start()
+    copy.wait_sql("select not pg_is_in_recovery()")
+    assert copy.sql("select n from marks") == [(1,)]
+    assert list(wal.glob("0000000*"))
+    inside = site.copy()
+    done = site.run(
+        "restore", f"--target-dir={inside.data}", f"--link-wal={inside.data}/pg_wal"
+    )
+    assert done.status == 2 and "lie within each other" in done.err
