@@ -151,25 +151,39 @@ store_set_timeout(struct store *store, int64_t timeout_ms,
 	store->call_timeout_ms = timeout_ms > 0 ? timeout_ms : 0;
 }
 
+/* The tries of one call. */
+struct tries
+{
+	struct retry retry;
+	char last[ERR_MESSAGE_MAX]; /* why the try before failed; empty: none */
+};
+
 /* Begins a call: its deadline, and its series of tries. */
 static enum status
-begin_call(struct store *store, struct retry *retry, struct err *err)
+begin_call(struct store *store, struct tries *tries, struct err *err)
 {
+	tries->last[0] = '\0';
 	if (store->call_timeout_ms > 0)
 		store->deadline =
 			deadline_in(store->call_timeout_ms, store->deadline.cancel);
-	retry_init(retry, store->deadline, RETRY_BASE_MS, RETRY_CAP_MS);
+	retry_init(&tries->retry, store->deadline, RETRY_BASE_MS, RETRY_CAP_MS);
 	return deadline_check(&store->deadline, err);
 }
 
 /* Decides about another try after rc.  Where it ends, *rc is the outcome. */
 static bool
-try_again(struct retry *retry, enum status *rc, struct err *err)
+try_again(struct tries *tries, enum status *rc, struct err *err)
 {
+	struct retry *retry = &tries->retry;
 	const volatile sig_atomic_t *cancel = retry->deadline.cancel;
 
+	/* The try that the deadline cut short does not know the cause. */
+	if (*rc == ST_DEADLINE && tries->last[0] != '\0' && err->detail[0] == '\0')
+		*rc = err_detail(err, "The try before failed: %.*s.",
+						 (int) (ERR_DETAIL_MAX / 2), tries->last);
 	if (*rc != ST_RETRY)
 		return false;
+	memcpy(tries->last, err->message, sizeof(tries->last));
 	/* Whoever watches a long command learns why it does not go on. */
 	if (retry->attempt >= 2 && (retry->attempt & (retry->attempt - 1)) == 0)
 		log_info("%s; trying again", err->message);
@@ -184,16 +198,16 @@ enum status
 store_put(struct store *store, const char *key, const void *data, size_t len,
 		  struct err *err)
 {
-	struct retry retry;
+	struct tries tries;
 	enum status rc = check_key(key, err);
 
 	if (rc == ST_OK)
-		rc = begin_call(store, &retry, err);
+		rc = begin_call(store, &tries, err);
 	if (rc != ST_OK)
 		return rc;
 	do
 		rc = store->ops->put(store, key, data, len, err);
-	while (try_again(&retry, &rc, err));
+	while (try_again(&tries, &rc, err));
 	return rc;
 }
 
@@ -227,14 +241,14 @@ store_get(struct store *store, const char *key, uint64_t offset,
 		  uint64_t length, store_sink sink, void *arg, struct err *err)
 {
 	struct relay relay = {.sink = sink, .arg = arg};
-	struct retry retry;
+	struct tries tries;
 	enum status rc = check_key(key, err);
 
 	if (rc == ST_OK && (offset > INT64_MAX || length > INT64_MAX - offset))
 		rc = err_set(err, ST_CORRUPT,
 					 "range beyond any object's end in \"%s\"", key);
 	if (rc == ST_OK)
-		rc = begin_call(store, &retry, err);
+		rc = begin_call(store, &tries, err);
 	if (rc != ST_OK)
 		return rc;
 	do
@@ -250,10 +264,11 @@ store_get(struct store *store, const char *key, uint64_t offset,
 		if (relay.delivered > before)
 		{
 			/* Progress: not the same failure again. */
-			retry.attempt = 0;
-			retry.deadline = store->deadline;
+			tries.retry.attempt = 0;
+			tries.retry.deadline = store->deadline;
+			tries.last[0] = '\0';
 		}
-	} while (!relay.refused && try_again(&retry, &rc, err));
+	} while (!relay.refused && try_again(&tries, &rc, err));
 	return rc;
 }
 
@@ -320,16 +335,16 @@ enum status
 store_head(struct store *store, const char *key, struct store_stat *stat,
 		   struct err *err)
 {
-	struct retry retry;
+	struct tries tries;
 	enum status rc = check_key(key, err);
 
 	if (rc == ST_OK)
-		rc = begin_call(store, &retry, err);
+		rc = begin_call(store, &tries, err);
 	if (rc != ST_OK)
 		return rc;
 	do
 		rc = store->ops->head(store, key, stat, err);
-	while (try_again(&retry, &rc, err));
+	while (try_again(&tries, &rc, err));
 	return rc;
 }
 
@@ -392,7 +407,7 @@ store_list(struct store *store, const char *prefix, const char *start_after,
 		   bool shallow, store_lister lister, void *arg, struct err *err)
 {
 	struct list_relay relay = {.lister = lister, .arg = arg};
-	struct retry retry;
+	struct tries tries;
 	enum status rc;
 
 	if (!prefix_valid(prefix) ||
@@ -405,13 +420,13 @@ store_list(struct store *store, const char *prefix, const char *start_after,
 		memcpy(relay.last, start_after, strlen(start_after) + 1);
 		relay.any = true;
 	}
-	rc = begin_call(store, &retry, err);
+	rc = begin_call(store, &tries, err);
 	if (rc != ST_OK)
 		return rc;
 	do
 		rc = store->ops->list(store, prefix, relay.any ? relay.last : NULL,
 							  shallow, relay_entry, &relay, err);
-	while (!relay.refused && try_again(&retry, &rc, err));
+	while (!relay.refused && try_again(&tries, &rc, err));
 	return rc;
 }
 
@@ -487,7 +502,7 @@ keep_transient(struct removal *r, enum status rc, const struct err *err)
 }
 
 static void
-remove_batch(struct store *store, struct removal *r, struct retry *retry)
+remove_batch(struct store *store, struct removal *r, struct tries *tries)
 {
 	struct err err;
 	enum status rc;
@@ -498,7 +513,7 @@ remove_batch(struct store *store, struct removal *r, struct retry *retry)
 								&err);
 		keep_transient(r, rc, &err);
 		rc = r->nkeys > 0 ? ST_RETRY : ST_OK;
-	} while (try_again(retry, &rc, &r->transient));
+	} while (try_again(tries, &rc, &r->transient));
 
 	for (size_t i = 0; i < r->nkeys; i++)
 	{
@@ -513,13 +528,13 @@ store_remove(struct store *store, const char *const *keys, size_t nkeys,
 			 store_removed removed, void *arg, struct err *err)
 {
 	struct removal *r;
-	struct retry retry;
+	struct tries tries;
 	enum status rc = ST_OK;
 
 	for (size_t i = 0; i < nkeys && rc == ST_OK; i++)
 		rc = check_key(keys[i], err);
 	if (rc == ST_OK)
-		rc = begin_call(store, &retry, err);
+		rc = begin_call(store, &tries, err);
 	if (rc != ST_OK)
 		return rc;
 	r = calloc(1, sizeof(*r));
@@ -531,8 +546,8 @@ store_remove(struct store *store, const char *const *keys, size_t nkeys,
 	{
 		r->nkeys = nkeys - done < REMOVE_BATCH ? nkeys - done : REMOVE_BATCH;
 		memcpy(r->keys, keys + done, r->nkeys * sizeof(*keys));
-		retry.attempt = 0;
-		remove_batch(store, r, &retry);
+		tries.retry.attempt = 0;
+		remove_batch(store, r, &tries);
 	}
 	rc = r->first;
 	if (rc != ST_OK)
@@ -545,13 +560,13 @@ enum status
 store_features(struct store *store, struct store_features *out,
 			   struct err *err)
 {
-	struct retry retry;
-	enum status rc = begin_call(store, &retry, err);
+	struct tries tries;
+	enum status rc = begin_call(store, &tries, err);
 
 	if (rc != ST_OK)
 		return rc;
 	do
 		rc = store->ops->features(store, out, err);
-	while (try_again(&retry, &rc, err));
+	while (try_again(&tries, &rc, err));
 	return rc;
 }

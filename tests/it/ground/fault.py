@@ -14,6 +14,7 @@ import re
 import socket
 import struct
 import threading
+import time
 from collections.abc import AsyncIterator, Coroutine
 from dataclasses import dataclass
 from typing import Any
@@ -46,9 +47,10 @@ class Faults:
     cut_up and cut_down reset the connection after that many bytes from the
     client or of the answer.  refuse resets at once; hang takes the request and
     forwards nothing; eat lets the server see the request, then resets instead
-    of handing over the answer; http answers with that status, early before
-    the body was read.  These last three befall only requests whose "METHOD
-    path" matches on.  first limits everything to so many connections.
+    of handing over the answer, or, with mute, says nothing more; http answers
+    with that status, early before the body was read.  These last three befall
+    only requests whose "METHOD path" matches on, with conditional only those
+    that carry If-None-Match.  first limits everything to so many connections.
     """
 
     delay_ms: float = 0
@@ -58,11 +60,13 @@ class Faults:
     refuse: bool = False
     hang: bool = False
     eat: bool = False
+    mute: bool = False
     http: int = 0
     code: str = ""
     headers: str = "Retry-After: 1\r\n"
     early: bool = False
     on: str = ""
+    conditional: bool = False
     first: int | None = None
 
 
@@ -72,6 +76,7 @@ class Request:
     path: str
     headers: dict[str, str]
     connection: int
+    at: float  # time.monotonic()
 
 
 @dataclass(eq=False)
@@ -282,7 +287,7 @@ class FaultProxy:
             name, _, value = text.partition(":")
             if value:
                 headers[name.strip().lower()] = value.strip()
-        request = Request(method, path, headers, connection)
+        request = Request(method, path, headers, connection, time.monotonic())
         with self._lock:
             self._requests.append(request)
         return request
@@ -290,6 +295,8 @@ class FaultProxy:
     @staticmethod
     def _intercepts(faults: Faults, request: Request) -> bool:
         if not (faults.http or faults.hang or faults.eat):
+            return False
+        if faults.conditional and "if-none-match" not in request.headers:
             return False
         return re.search(faults.on, f"{request.method} {request.path}") is not None
 
@@ -346,6 +353,8 @@ class FaultProxy:
             await writer.drain()
         await reader.read()
         writer.close()
+        if connection.faults.mute:
+            await asyncio.Event().wait()
         raise _Cut
 
     async def _down(

@@ -242,5 +242,26 @@ class Gateway:
         )
         return made
 
+    def fill(self, full: bool) -> None:
+        """Full, the store takes no more bytes: whoever writes waits."""
+        ratios = (1e-7, 2e-7, 3e-7) if full else (0.85, 0.9, 0.95)
+        ceph = ("ceph", "-c", str(self._conf), "osd")
+        for name, ratio in zip(("nearfull", "backfillfull", "full"), ratios):
+            self._tool(*ceph, f"set-{name}-ratio", f"{ratio:.7f}")
+
+        def reached() -> bool:
+            pools = json.loads(self._tool(*ceph, "dump", "-f", "json"))["pools"]
+            return full == any("full" in p["flags_names"].split(",") for p in pools)
+
+        wait_for(reached, "the store is full, or no longer")
+
+    def limit(self, bucket: Bucket, objects: int | None) -> None:
+        """A quota for one bucket; None lifts it."""
+        verb = "disable" if objects is None else "enable"
+        scope = ("--quota-scope=bucket", f"--bucket={bucket.name}")
+        if objects is not None:
+            self._admin("quota", "set", *scope, f"--max-objects={objects}")
+        self._admin("quota", verb, *scope)
+
     def delete_bucket(self, bucket: Bucket) -> None:
         self._admin("bucket", "rm", f"--bucket={bucket.name}", "--purge-objects")
