@@ -235,7 +235,7 @@ def test_passing_fault(world: World, name: str) -> None:
     world.proxy.forget()
     segment = site.cluster.switch_wal()
     site.cluster.wait_archived(segment)
-    asked = [r.method for r in world.proxy.requests if r.path.endswith(segment)]
+    asked = [r.method for r in world.proxy.requests if r.path.endswith(f"/{segment}")]
     assert len(asked) > 1 and asked[0] == "PUT"
     assert ("GET" in asked) == ("answer" in name)
     world.proxy.clear()
