@@ -171,6 +171,8 @@ begin_stream(struct backup *b, struct err *err)
 		.label = b->options->label,
 		.fast_checkpoint = b->options->fast_checkpoint,
 		.max_rate_kb = b->options->max_rate_kb,
+		.verify_checksums = !b->options->no_verify,
+		.lz4 = b->options->lz4,
 		.wait_ms = b->source->session->cfg->command_timeout_ms,
 		.cancel = cli_cancel()};
 	char lsn[LSN_TEXT_MAX];
@@ -201,6 +203,7 @@ receive(struct backup *b, struct err *err)
 		.packs = b->packs,
 		.manifest = b->pub.manifest,
 		.progress = &progress,
+		.lz4 = b->options->lz4,
 		.system_identifier = b->source->facts->system_identifier,
 		.data_directory_mode = b->source->facts->data_directory_mode};
 	enum status status = begin_stream(b, err);
@@ -235,6 +238,7 @@ summarize(struct backup *b)
 	s->wal_segment_size = facts->wal_segment_size;
 	s->page_size = facts->page_size;
 	s->data_checksums = facts->data_checksums;
+	s->checksums_verified = b->result->checksums_verified;
 	s->data_directory_mode = facts->data_directory_mode;
 	s->from_standby = facts->from_standby;
 	s->host = b->host;
@@ -252,7 +256,8 @@ fill_result(struct backup *b)
 	b->result->stored_bytes = s->stored_bytes;
 	b->result->stop_lsn = s->stop_lsn;
 	b->result->timeline = s->timeline;
-	b->result->duration_ms = s->duration_ms;
+	b->result->start_time = s->start_time;
+	b->result->stop_time = s->stop_time;
 }
 
 static enum status
@@ -286,14 +291,12 @@ run_steps(struct backup *b, struct err *err)
 	return status;
 }
 
-static void
-report_members(void *arg, struct json *json)
+void
+backup_result_members(const struct backup_result *r, struct json *json)
 {
-	const struct backup *b = arg;
-	const struct backup_result *r = b->result;
 	char lsn[LSN_TEXT_MAX];
 
-	json_text(json, "label", b->options->label);
+	json_text(json, "label", r->label);
 	json_text(json, "start_lsn", lsn_format(r->start_lsn, lsn));
 	json_text(json, "stop_lsn", lsn_format(r->stop_lsn, lsn));
 	json_int(json, "timeline", r->timeline);
@@ -301,7 +304,14 @@ report_members(void *arg, struct json *json)
 	json_int(json, "bytes", (int64_t) r->bytes);
 	json_int(json, "packs", (int64_t) r->packs);
 	json_int(json, "stored_bytes", (int64_t) r->stored_bytes);
-	json_int(json, "duration_ms", clock_now_ms() - b->begun_ms);
+	json_bool(json, "checksums_verified", r->checksums_verified);
+	json_int(json, "duration_ms", r->duration_ms);
+}
+
+static void
+report_members(void *arg, struct json *json)
+{
+	backup_result_members(arg, json);
 }
 
 static void
@@ -314,9 +324,10 @@ put_report(struct backup *b, const struct err *failed)
 								  .backup_id = b->result->id,
 								  .failed = failed,
 								  .members = report_members,
-								  .arg = b};
+								  .arg = b->result};
 	struct err err;
 
+	b->result->duration_ms = clock_now_ms() - b->begun_ms;
 	/* Also after a signal: a minute is not too long for the last words. */
 	store_set_deadline(repo->store, deadline_in(SIDE_TIMEOUT_MS, NULL));
 	if (report_put(repo, &report, &err) != ST_OK)
@@ -335,6 +346,9 @@ backup_run(const struct backup_source *source,
 	enum status status;
 
 	memset(result, 0, sizeof(*result));
+	result->label = options->label;
+	result->checksums_verified =
+		source->facts->data_checksums && !options->no_verify;
 	(void) host_name(b.host);
 	b.begun_ms = clock_now_ms();
 	b.client_start = (int64_t) time(NULL);

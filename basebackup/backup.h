@@ -21,6 +21,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "basebackup/json.h"
 #include "basebackup/pgconn.h"
 #include "basebackup/server_facts.h"
 #include "common/err.h"
@@ -35,11 +36,14 @@ struct backup_options
 	const char *label;
 	bool fast_checkpoint;
 	uint32_t max_rate_kb; /* 0: unlimited */
+	bool no_verify;       /* the server does not verify page checksums */
+	bool lz4;             /* the server compresses what it sends */
 	bool progress;        /* a line on the terminal, if there is one */
 };
 
 struct backup_result
 {
+	const char *label; /* of the options */
 	char id[BACKUP_ID_ROOM];
 	uint64_t files;
 	uint64_t bytes;
@@ -48,6 +52,9 @@ struct backup_result
 	uint64_t start_lsn;
 	uint64_t stop_lsn;
 	uint32_t timeline;
+	int64_t start_time; /* seconds since 1970, of the manifest's clock */
+	int64_t stop_time;
+	bool checksums_verified; /* of pages, by the server */
 	int64_t duration_ms;
 };
 
@@ -59,6 +66,10 @@ struct backup_source
 	const struct server_facts *facts;
 	struct session *session; /* its repository open for facts' cluster */
 };
+
+/* What is told of a backup, as members of an object in the making. */
+extern void
+backup_result_members(const struct backup_result *result, struct json *json);
 
 extern enum status
 backup_run(const struct backup_source *source,

@@ -32,13 +32,21 @@ static const char help[] =
 	"                             begins at once, at the price of more I/O\n"
 	"  -r, --max-rate=RATE        at most RATE kB per second from the server;\n"
 	"                             \"M\" behind it: MB\n"
+	"      --compress=HOW         \"server-lz4\": the server compresses what it\n"
+	"                             sends, for slow networks; \"none\" (the default)\n"
+	"      --no-verify-checksums  keep the backup even if pages have bad checksums;\n"
+	"                             it is marked as not verified\n"
+	"      --json                 print the result as one JSON object\n"
 	"\n" CLI_OPTIONS_HELP;
 
 enum
 {
 	OPT_LABEL = 'l',
 	OPT_CHECKPOINT = 'c',
-	OPT_MAX_RATE = 'r'
+	OPT_MAX_RATE = 'r',
+	OPT_COMPRESS = 1000,
+	OPT_NO_VERIFY,
+	OPT_JSON
 };
 
 struct arguments
@@ -46,6 +54,7 @@ struct arguments
 	struct cli_common common;
 	struct pg_options pg;
 	struct backup_options backup;
+	bool json;
 };
 
 static bool
@@ -115,6 +124,20 @@ take_option(struct arguments *a, int opt, char **argv)
 								 "second, not \"%s\"",
 								 RATE_MIN_KB, RATE_MAX_KB, optarg);
 			return -1;
+		case OPT_COMPRESS:
+			a->backup.lz4 = strcmp(optarg, "server-lz4") == 0;
+			if (!a->backup.lz4 && strcmp(optarg, "none") != 0)
+				return cli_usage(program,
+								 "--compress must be \"server-lz4\" or "
+								 "\"none\", not \"%s\"",
+								 optarg);
+			return -1;
+		case OPT_NO_VERIFY:
+			a->backup.no_verify = true;
+			return -1;
+		case OPT_JSON:
+			a->json = true;
+			return -1;
 		default:
 			if (pg_options_take(&a->pg, opt, optarg))
 				return -1;
@@ -131,6 +154,9 @@ take_arguments(struct arguments *a, int argc, char **argv)
 		{"label", required_argument, NULL, OPT_LABEL},
 		{"checkpoint", required_argument, NULL, OPT_CHECKPOINT},
 		{"max-rate", required_argument, NULL, OPT_MAX_RATE},
+		{"compress", required_argument, NULL, OPT_COMPRESS},
+		{"no-verify-checksums", no_argument, NULL, OPT_NO_VERIFY},
+		{"json", no_argument, NULL, OPT_JSON},
 		{NULL, 0, NULL, 0}};
 	int opt;
 
@@ -207,6 +233,64 @@ run(struct arguments *a, struct session *session, struct backup_result *result,
 	return status;
 }
 
+static void
+log_result(const struct backup_result *r)
+{
+	char bytes[16];
+	char stored[16];
+
+	log_info("backup %s is complete: %" PRIu64 " files, %s, %s stored in "
+			 "%" PRIu64 " packs, %" PRId64 ".%01" PRId64 " s",
+			 r->id, r->files, size_format(r->bytes, bytes),
+			 size_format(r->stored_bytes, stored), r->packs,
+			 r->duration_ms / 1000, r->duration_ms % 1000 / 100);
+}
+
+static enum status
+print_json(const struct backup_result *r, uint64_t system_identifier,
+		   struct err *err)
+{
+	struct json *json = NULL;
+	char sysid[24];
+	char time[32];
+	const char *line = NULL;
+	size_t len = 0;
+	enum status status = json_new(&json, err);
+
+	if (status != ST_OK)
+		return status;
+	(void) snprintf(sysid, sizeof(sysid), "%" PRIu64, system_identifier);
+	json_begin(json);
+	json_text(json, "id", r->id);
+	json_text(json, "system_identifier", sysid);
+	json_text(json, "start_time", time_format(r->start_time, time));
+	json_text(json, "stop_time", time_format(r->stop_time, time));
+	backup_result_members(r, json);
+	status = json_done(json, &line, &len, err);
+	if (status == ST_OK)
+		(void) fwrite(line, len, 1, stdout);
+	json_free(json);
+	return status;
+}
+
+/* The backup is made, whatever becomes of the words about it. */
+static int
+print_result(const struct arguments *a, uint64_t system_identifier,
+			 const struct backup_result *r)
+{
+	struct err err;
+
+	log_result(r);
+	if (!a->json)
+		(void) puts(r->id);
+	else if (print_json(r, system_identifier, &err) != ST_OK)
+		return cli_fail(&err);
+	if (fflush(stdout) == 0 && ferror(stdout) == 0)
+		return 0;
+	log_error("could not write to standard output");
+	return 1;
+}
+
 int
 cmd_backup(int argc, char **argv)
 {
@@ -224,17 +308,7 @@ cmd_backup(int argc, char **argv)
 	if (status != ST_OK)
 		code = cli_fail(&err);
 	else
-	{
-		char bytes[16];
-		char stored[16];
-
-		log_info("backup %s is complete: %" PRIu64 " files, %s, %s stored in "
-				 "%" PRIu64 " packs, %" PRId64 ".%01" PRId64 " s",
-				 r.id, r.files, size_format(r.bytes, bytes),
-				 size_format(r.stored_bytes, stored), r.packs,
-				 r.duration_ms / 1000, r.duration_ms % 1000 / 100);
-		code = printf("%s\n", r.id) < 0 || fflush(stdout) == EOF ? 1 : 0;
-	}
+		code = print_result(&a, session.repo.system_identifier, &r);
 	session_close(&session);
 	return code;
 }

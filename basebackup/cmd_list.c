@@ -107,6 +107,7 @@ json_summary(struct json *json, const struct row *row)
 	json_int(json, "server_version", s->server_version);
 	json_bool(json, "from_standby", s->from_standby);
 	json_bool(json, "data_checksums", s->data_checksums);
+	json_bool(json, "checksums_verified", s->checksums_verified);
 	json_int(json, "files", (int64_t) s->files);
 	json_int(json, "bytes", (int64_t) s->bytes);
 	json_int(json, "stored_bytes", (int64_t) s->stored_bytes);
@@ -196,12 +197,14 @@ show_complete(const struct row *row)
 	snprintf(version, sizeof(version), "%d.%d", s->server_version / 10000,
 			 s->server_version % 10000);
 	(void) printf(
-		"%s %-11s %s %s %12s %12s %4" PRIu32 " %8s %8s %5s %s%s%s   %s\n",
+		"%s %-11s %s %s %12s %12s %4" PRIu32 " %8s %8s %5s %s%s%s%s   %s\n",
 		s->id, type_name(s), short_time(s->start_time, start),
 		short_time(s->stop_time, stop), lsn_format(s->start_lsn, from),
 		lsn_format(s->stop_lsn, to), s->timeline, size_format(s->bytes, size),
 		size_format(s->stored_bytes, stored), version, ok ? "ok" : "lacks ",
 		row->missing, row->backup->keep ? ", kept" : "",
+		s->data_checksums && !s->checksums_verified ? ", pages not verified"
+													: "",
 		printable_label(s->label, label));
 }
 

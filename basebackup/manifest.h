@@ -33,6 +33,7 @@ struct manifest_summary
 	uint32_t wal_segment_size;
 	uint32_t page_size;
 	bool data_checksums;
+	bool checksums_verified; /* by the server, as it sent the pages */
 	uint32_t data_directory_mode;
 	bool from_standby;
 	uint64_t files; /* set by the writer, as are the next four */

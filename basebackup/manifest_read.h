@@ -49,6 +49,7 @@ struct backup_summary
 	uint32_t wal_segment_size;
 	uint32_t page_size;
 	bool data_checksums;
+	bool checksums_verified;
 	mode_t data_directory_mode;
 	bool from_standby;
 	uint64_t files;

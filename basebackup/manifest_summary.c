@@ -133,6 +133,12 @@ get_cluster(const struct jsonl_line *line, struct backup_summary *s,
 		(st = manifest_get_mode(line, "data_directory_mode",
 								&s->data_directory_mode, err)) != ST_OK)
 		return st;
+	/* Whoever does not say so has them verified, if there are any. */
+	s->checksums_verified = s->data_checksums;
+	if (jsonl_find(line, "checksums_verified") != NULL &&
+		(st = jsonl_get_bool(line, "checksums_verified",
+							 &s->checksums_verified, err)) != ST_OK)
+		return st;
 	if (!wal_segment_size_valid(segment))
 		return jsonl_invalid(line, "wal_segment_size", err);
 	s->wal_segment_size = (uint32_t) segment;

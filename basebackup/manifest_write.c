@@ -271,6 +271,7 @@ make_summary(struct manifest_writer *w, struct manifest_summary *s,
 	json_int(json, "wal_segment_size", s->wal_segment_size);
 	json_int(json, "page_size", s->page_size);
 	json_bool(json, "data_checksums", s->data_checksums);
+	json_bool(json, "checksums_verified", s->checksums_verified);
 	octal(json, "data_directory_mode", s->data_directory_mode);
 	json_bool(json, "from_standby", s->from_standby);
 	summary_numbers(json, s);

@@ -13,6 +13,7 @@
 #include "basebackup/tar.h"
 #include "common/cli.h"
 #include "common/log.h"
+#include "common/lz4_stream.h"
 
 #define MANIFEST_PATH "backup_manifest"
 #define TBLSPC        "pg_tblspc/"
@@ -32,6 +33,7 @@ struct receiver
 	struct receive_result *result;
 	struct received *received;
 	struct server_manifest *manifest;
+	struct lz4_stream *lz4; /* NULL: archives come as they are */
 
 	enum place place;
 	uint32_t oid; /* of the archive's tablespace; 0: the data directory */
@@ -162,7 +164,13 @@ static const struct server_manifest_handler manifest_handler = {
 static enum status
 end_archive(const struct receiver *r, struct err *err)
 {
-	return r->place == IN_ARCHIVE ? tar_finish(&r->tar, err) : ST_OK;
+	enum status status = ST_OK;
+
+	if (r->place != IN_ARCHIVE)
+		return ST_OK;
+	if (r->lz4 != NULL)
+		status = lz4_stream_finish(r->lz4, err);
+	return status == ST_OK ? tar_finish(&r->tar, err) : status;
 }
 
 static enum status
@@ -174,8 +182,8 @@ begin_archive(struct receiver *r, const struct stream_event *event,
 	if (status != ST_OK)
 		return status;
 	if (r->place == IN_MANIFEST ||
-		!stream_parse_archive(event->archive, &r->oid) || r->base_seen ||
-		(r->oid != 0 && !is_tablespace(r, r->oid)))
+		!stream_parse_archive(event->archive, r->lz4 != NULL, &r->oid) ||
+		r->base_seen || (r->oid != 0 && !is_tablespace(r, r->oid)))
 		return err_set(err, ST_CORRUPT,
 					   "the server sent the unexpected archive \"%s\"",
 					   event->archive);
@@ -183,6 +191,8 @@ begin_archive(struct receiver *r, const struct stream_event *event,
 	r->archives++;
 	r->place = IN_ARCHIVE;
 	tar_init(&r->tar, &tar_handler, r);
+	if (r->lz4 != NULL)
+		lz4_stream_begin(r->lz4);
 	return ST_OK;
 }
 
@@ -207,6 +217,14 @@ begin_manifest(struct receiver *r, struct err *err)
 }
 
 static enum status
+feed_tar(void *arg, const void *data, size_t len, struct err *err)
+{
+	struct receiver *r = arg;
+
+	return tar_feed(&r->tar, data, len, err);
+}
+
+static enum status
 take_data(struct receiver *r, const struct stream_event *event,
 		  struct err *err)
 {
@@ -215,7 +233,9 @@ take_data(struct receiver *r, const struct stream_event *event,
 	switch (r->place)
 	{
 		case IN_ARCHIVE:
-			status = tar_feed(&r->tar, event->data, event->len, err);
+			status = r->lz4 == NULL ? feed_tar(r, event->data, event->len, err)
+									: lz4_stream_feed(r->lz4, event->data,
+													  event->len, err);
 			if (status == ST_CORRUPT && r->path[0] != '\0')
 				(void) err_context(err, "after \"%s\"", r->path);
 			return status;
@@ -347,9 +367,12 @@ receive_backup(struct stream *stream, const struct receive_target *target,
 			r.start->tablespaces[i].location, err);
 	if (status == ST_OK)
 		status = received_new(&r.received, err);
+	if (status == ST_OK && target->lz4)
+		status = lz4_stream_new(feed_tar, &r, &r.lz4, err);
 	if (status == ST_OK)
 		status = receive_all(&r, stream, err);
 	server_manifest_free(r.manifest);
 	received_free(r.received);
+	lz4_stream_free(r.lz4);
 	return status;
 }

@@ -27,6 +27,7 @@ struct receive_target
 	struct pack_writer *packs;
 	struct manifest_writer *manifest;
 	struct progress *progress;
+	bool lz4; /* the archives come compressed */
 	uint64_t system_identifier;
 	uint32_t data_directory_mode;
 };

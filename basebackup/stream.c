@@ -98,18 +98,19 @@ stream_parse_message(const uint8_t *data, size_t len, struct stream_event *out,
 }
 
 bool
-stream_parse_archive(const char *archive, uint32_t *oid)
+stream_parse_archive(const char *archive, bool lz4, uint32_t *oid)
 {
+	const char *suffix = lz4 ? ".tar.lz4" : ".tar";
 	char digits[11];
 	size_t n = strspn(archive, "0123456789");
 	uint64_t value;
 
-	if (strcmp(archive, "base.tar") == 0)
+	if (strncmp(archive, "base", 4) == 0 && strcmp(archive + 4, suffix) == 0)
 	{
 		*oid = 0;
 		return true;
 	}
-	if (n == 0 || n >= sizeof(digits) || strcmp(archive + n, ".tar") != 0)
+	if (n == 0 || n >= sizeof(digits) || strcmp(archive + n, suffix) != 0)
 		return false;
 	memcpy(digits, archive, n);
 	digits[n] = '\0';
@@ -149,9 +150,12 @@ build_command(const struct stream_options *o, char *out, size_t size)
 	n += (size_t) snprintf(
 		out + n, size - n,
 		", PROGRESS true, CHECKPOINT '%s', WAIT false, WAL false, "
-		"TABLESPACE_MAP false, VERIFY_CHECKSUMS true, MANIFEST 'yes', "
+		"TABLESPACE_MAP false, VERIFY_CHECKSUMS %s, MANIFEST 'yes', "
 		"MANIFEST_CHECKSUMS 'CRC32C'",
-		o->fast_checkpoint ? "fast" : "spread");
+		o->fast_checkpoint ? "fast" : "spread",
+		o->verify_checksums ? "true" : "false");
+	if (o->lz4)
+		n += (size_t) snprintf(out + n, size - n, ", COMPRESSION 'lz4'");
 	if (o->max_rate_kb > 0)
 		n += (size_t) snprintf(out + n, size - n, ", MAX_RATE %u",
 							   o->max_rate_kb);

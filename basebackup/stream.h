@@ -41,15 +41,20 @@ extern enum status
 stream_parse_message(const uint8_t *data, size_t len, struct stream_event *out,
 					 struct err *err) ERR_CHECK;
 
-/* The oid in "<oid>.tar", 0 for "base.tar"; false for any other name. */
-extern bool stream_parse_archive(const char *archive, uint32_t *oid);
+/*
+ * The oid in "<oid>.tar", 0 for "base.tar", with ".lz4" behind if compressed;
+ * false for any other name.
+ */
+extern bool stream_parse_archive(const char *archive, bool lz4, uint32_t *oid);
 
 struct stream_options
 {
 	const char *label; /* without control characters */
 	bool fast_checkpoint;
 	uint32_t max_rate_kb; /* 0: unlimited */
-	int64_t wait_ms;      /* the longest silence of the server */
+	bool verify_checksums;
+	bool lz4;        /* the server is to compress the archives */
+	int64_t wait_ms; /* the longest silence of the server */
 	const volatile sig_atomic_t *cancel;
 };
 

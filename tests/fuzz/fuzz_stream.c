@@ -19,7 +19,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (event.kind == STREAM_ARCHIVE)
 	{
 		assert(strlen(event.archive) + strlen(event.location) + 3 == size);
-		(void) stream_parse_archive(event.archive, &oid);
+		(void) stream_parse_archive(event.archive, (size & 1) != 0, &oid);
 	}
 	if (event.kind == STREAM_DATA)
 		assert(event.data + event.len == data + size);

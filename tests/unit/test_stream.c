@@ -71,14 +71,14 @@ test_archive_names(void **state)
 	uint32_t oid = 7;
 
 	(void) state;
-	assert_true(stream_parse_archive("base.tar", &oid));
+	assert_true(stream_parse_archive("base.tar", false, &oid));
 	assert_int_equal(oid, 0);
-	assert_true(stream_parse_archive("16384.tar", &oid));
+	assert_true(stream_parse_archive("16384.tar", false, &oid));
 	assert_int_equal(oid, 16384);
-	assert_true(stream_parse_archive("4294967295.tar", &oid));
+	assert_true(stream_parse_archive("4294967295.tar", false, &oid));
 	assert_int_equal(oid, 4294967295U);
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
-		assert_false(stream_parse_archive(bad[i], &oid));
+		assert_false(stream_parse_archive(bad[i], false, &oid));
 }
 
 int

@@ -1,0 +1,124 @@
+"""walship backup: what its options do, against real servers."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from ground.host import run
+from ground.pg import Cluster, ClusterFactory
+from ground.programs import Programs
+from ground.roots import PG_USER
+from ground.site import Site
+from ground.stored import Stored, stored_by
+
+
+@pytest.fixture
+def site(walship: Programs, new_cluster: ClusterFactory, dir_config: Path) -> Site:
+    return Site(walship, new_cluster, dir_config, checksums=True)
+
+
+def stored(site: Site) -> Stored:
+    return stored_by(site.config, site.primary.system_identifier(), None)
+
+
+def result(site: Site, *args: str) -> dict[str, object]:
+    done = site.run("backup", "--checkpoint=fast", "--json", *args).check()
+    (line,) = done.out.splitlines()
+    parsed: dict[str, object] = json.loads(line)
+    return parsed
+
+
+def damage(cluster: Cluster) -> str:
+    """One page of a table is no longer what its checksum says; the file."""
+    cluster.sql("create table t as select generate_series(1, 10000) as i")
+    cluster.sql("checkpoint")
+    path = str(cluster.value("select pg_relation_filepath('t')"))
+    cluster.stop()
+    with open(cluster.data / path, "r+b") as file:
+        file.seek(8192 + 4000)
+        file.write(b"damage")
+    cluster.start()
+    return path
+
+
+def test_json(site: Site) -> None:
+    """What is printed is what the manifest, the report and list say."""
+    told = result(site, "--label=by hand")
+    assert site.backup("--json") != told["id"]
+    summary = stored(site).manifest(str(told["id"])).summary
+    assert told["system_identifier"] == str(site.primary.system_identifier())
+    assert (told["label"], told["checksums_verified"]) == ("by hand", True)
+    same = "start_time stop_time start_lsn stop_lsn timeline files bytes packs"
+    for name in f"{same} stored_bytes".split():
+        assert told[name] == summary[name], name
+    report = stored(site).reports("backup")[0]
+    same += " label stored_bytes checksums_verified duration_ms"
+    for name in same.split():
+        if not name.endswith("_time"):
+            assert told[name] == report[name], name
+    assert told["duration_ms"] >= summary["duration_ms"] > 0
+    row = site.list()[0]
+    assert (row["id"], row["stop_lsn"]) == (told["id"], told["stop_lsn"])
+
+
+def test_failure_prints_nothing(site: Site) -> None:
+    done = site.run("backup", "--json", "--set=repository=file:///nowhere/at/all")
+    assert done.status == 2 and done.out == ""
+
+
+@pytest.mark.versions
+def test_server_compresses(
+    walship: Programs, new_cluster: ClusterFactory, dir_config: Path, work_dir: Path
+) -> None:
+    """Less comes over the wire, and what is stored is the same."""
+    settings = {"allow_in_place_tablespaces": "on", "log_replication_commands": "on"}
+    site = Site(walship, new_cluster, dir_config, conf=settings)
+    site.load()
+    site.primary.sql("create tablespace space location ''")
+    site.primary.sql(
+        "create table there tablespace space as select generate_series(1, 50000)"
+    )
+    made = site.backup("--compress=server-lz4")
+    data = work_dir / "rebuilt"
+    stored(site).rebuild(made, data)
+    run(["chown", "-R", f"{PG_USER}:", data]).check()
+    site.primary.verifybackup(data, "--no-parse-wal").check()
+    assert "COMPRESSION 'lz4'" in site.primary.log()
+    assert site.restore("latest").value("select count(*) from there") == 50000
+
+
+def test_bad_checksum_is_kept(site: Site) -> None:
+    """Only if that was asked for, and the backup says so for ever."""
+    good = site.backup()
+    path = damage(site.primary)
+    done = site.run("backup", "--checkpoint=fast")
+    assert done.status == 1 and path in done.err.splitlines()[-1]
+    told = result(site, "--no-verify-checksums")
+    assert told["checksums_verified"] is False
+    rows = {row["id"]: row for row in site.list() if row["state"] == "complete"}
+    assert [rows[i]["checksums_verified"] for i in (good, told["id"])] == [True, False]
+    lines = site.run("list").check().out.splitlines()
+    marked = [line.split()[0] for line in lines if "pages not verified" in line]
+    assert marked == [told["id"]]
+    manifest = stored(site).manifest(str(told["id"]))
+    (file,) = (file for file in manifest.files if file.path == path.encode())
+    content = stored(site).file_content(manifest, file)
+    assert content == (site.primary.data / path).read_bytes()
+
+
+def test_no_checksums_to_verify(
+    walship: Programs, new_cluster: ClusterFactory, dir_config: Path
+) -> None:
+    site = Site(walship, new_cluster, dir_config, checksums=False)
+    assert result(site)["checksums_verified"] is False
+    assert "not verified" not in site.run("list").check().out
+
+
+@pytest.mark.parametrize("option", ["--compress=gzip", "--compress=", "--json=x"])
+def test_usage(walship: Programs, option: str) -> None:
+    done = walship.run("walship", "backup", option)
+    assert done.status == 2 and re.match("walship backup: ", done.err)
