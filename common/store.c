@@ -351,7 +351,7 @@ store_head(struct store *store, const char *key, struct store_stat *stat,
 enum status
 store_thaw(struct store *store, const char *key, int days, struct err *err)
 {
-	struct retry retry;
+	struct tries tries;
 	enum status rc = check_key(key, err);
 
 	if (rc == ST_OK && store->ops->thaw == NULL)
@@ -360,12 +360,12 @@ store_thaw(struct store *store, const char *key, int days, struct err *err)
 					   "classes",
 					   key);
 	if (rc == ST_OK)
-		rc = begin_call(store, &retry, err);
+		rc = begin_call(store, &tries, err);
 	if (rc != ST_OK)
 		return rc;
 	do
 		rc = store->ops->thaw(store, key, days, err);
-	while (try_again(&retry, &rc, err));
+	while (try_again(&tries, &rc, err));
 	return rc;
 }
 
