@@ -140,14 +140,15 @@ pgconn_query_binary(struct pgconn *conn, const char *sql, size_t nparams,
 /*
  * For commands with several results: send, then take result by result until
  * PG_NONE.  *rows is set (and to be freed) for PG_ROWS alone.  A PG_COPY_OUT
- * must be read to its end before the next result.
+ * must be read, and a PG_COPY_IN written, to its end before the next result.
  */
 enum pg_next
 {
-	PG_NONE,    /* all results are taken */
-	PG_ROWS,    /* rows */
-	PG_COMMAND, /* a command's completion without rows */
-	PG_COPY_OUT /* pgconn_copy_read follows */
+	PG_NONE,     /* all results are taken */
+	PG_ROWS,     /* rows */
+	PG_COMMAND,  /* a command's completion without rows */
+	PG_COPY_OUT, /* pgconn_copy_read follows */
+	PG_COPY_IN   /* pgconn_copy_write and pgconn_copy_end follow */
 };
 
 extern enum status pgconn_send(struct pgconn *conn, const char *command,
@@ -164,5 +165,17 @@ pgconn_next(struct pgconn *conn, const struct deadline *deadline,
 extern enum status
 pgconn_copy_read(struct pgconn *conn, const struct deadline *deadline,
 				 const uint8_t **data, size_t *len, struct err *err) ERR_CHECK;
+
+/*
+ * Bytes for the server, in pieces of any size.  Memory does not grow with
+ * them: a server that does not take them is waited for.  What it objects to
+ * comes out of pgconn_next behind the end.
+ */
+extern enum status
+pgconn_copy_write(struct pgconn *conn, const struct deadline *deadline,
+				  const void *data, size_t len, struct err *err) ERR_CHECK;
+extern enum status
+pgconn_copy_end(struct pgconn *conn, const struct deadline *deadline,
+				struct err *err) ERR_CHECK;
 
 #endif

@@ -14,6 +14,9 @@
 /* How often a wait looks at the cancel flag, in milliseconds. */
 #define WAIT_SLICE_MS 100
 
+/* Bytes in one CopyData message that we send. */
+#define COPY_PIECE ((size_t) 65536)
+
 struct pgresult
 {
 	PGresult *pq;
@@ -100,14 +103,17 @@ error_of_result(struct pgconn *conn, const PGresult *res, struct err *err)
 	return err->status;
 }
 
-/* Waits until bytes have come, and lets libpq have them. */
+/*
+ * Waits until bytes have come, which libpq then has, or, with POLLOUT among
+ * the events, until some can go.
+ */
 static enum status
-wait_for_input(struct pgconn *conn, const struct deadline *deadline,
-			   struct err *err)
+wait_for_socket(struct pgconn *conn, const struct deadline *deadline,
+				short events, struct err *err)
 {
 	for (;;)
 	{
-		struct pollfd p = {.fd = PQsocket(conn->pq), .events = POLLIN};
+		struct pollfd p = {.fd = PQsocket(conn->pq), .events = events};
 		int64_t left = deadline_left_ms(deadline);
 		enum status status = deadline_check(deadline, err);
 		int n;
@@ -123,10 +129,17 @@ wait_for_input(struct pgconn *conn, const struct deadline *deadline,
 								 "could not wait for the server");
 		if (n <= 0)
 			continue;
-		if (PQconsumeInput(conn->pq) == 0)
+		if ((p.revents & ~POLLOUT) != 0 && PQconsumeInput(conn->pq) == 0)
 			return pgconn_error(conn, ST_SERVER, err);
 		return ST_OK;
 	}
+}
+
+static enum status
+wait_for_input(struct pgconn *conn, const struct deadline *deadline,
+			   struct err *err)
+{
+	return wait_for_socket(conn, deadline, POLLIN, err);
 }
 
 /* *out NULL: no result is left. */
@@ -274,6 +287,8 @@ pgconn_next(struct pgconn *conn, const struct deadline *deadline,
 			*next = PG_COPY_OUT;
 			break;
 		case PGRES_COPY_IN:
+			*next = PG_COPY_IN;
+			break;
 		case PGRES_COPY_BOTH:
 			status =
 				err_set(err, ST_SERVER, "the server began an unexpected COPY");
@@ -315,4 +330,71 @@ pgconn_copy_read(struct pgconn *conn, const struct deadline *deadline,
 		if (status != ST_OK)
 			return status;
 	}
+}
+
+/* Sends what libpq still holds. */
+static enum status
+flush_output(struct pgconn *conn, const struct deadline *deadline,
+			 struct err *err)
+{
+	for (;;)
+	{
+		int left = PQflush(conn->pq);
+		enum status status;
+
+		if (left == 0)
+			return ST_OK;
+		if (left < 0)
+			return pgconn_error(conn, ST_SERVER, err);
+		status = wait_for_socket(conn, deadline, POLLIN | POLLOUT, err);
+		if (status != ST_OK)
+			return status;
+	}
+}
+
+/* The socket blocks again whatever the outcome, as the rest expects. */
+static enum status
+end_nonblocking(struct pgconn *conn, enum status status, struct err *err)
+{
+	if (PQsetnonblocking(conn->pq, 0) == 0 || status != ST_OK)
+		return status;
+	return pgconn_error(conn, ST_SERVER, err);
+}
+
+enum status
+pgconn_copy_write(struct pgconn *conn, const struct deadline *deadline,
+				  const void *data, size_t len, struct err *err)
+{
+	const char *p = data;
+	enum status status = ST_OK;
+
+	if (PQsetnonblocking(conn->pq, 1) != 0)
+		return pgconn_error(conn, ST_SERVER, err);
+	while (len > 0 && status == ST_OK)
+	{
+		size_t n = len < COPY_PIECE ? len : COPY_PIECE;
+
+		if (PQputCopyData(conn->pq, p, (int) n) != 1)
+			status = pgconn_error(conn, ST_SERVER, err);
+		else
+			status = flush_output(conn, deadline, err);
+		p += n;
+		len -= n;
+	}
+	return end_nonblocking(conn, status, err);
+}
+
+enum status
+pgconn_copy_end(struct pgconn *conn, const struct deadline *deadline,
+				struct err *err)
+{
+	enum status status = ST_OK;
+
+	if (PQsetnonblocking(conn->pq, 1) != 0)
+		return pgconn_error(conn, ST_SERVER, err);
+	if (PQputCopyEnd(conn->pq, NULL) != 1)
+		status = pgconn_error(conn, ST_SERVER, err);
+	else
+		status = flush_output(conn, deadline, err);
+	return end_nonblocking(conn, status, err);
 }

@@ -32,10 +32,9 @@ one_value(struct pgconn *conn, const char *sql,
 	return err_set(err, ST_SERVER, "the server gave no answer to \"%s\"", sql);
 }
 
-/* SHOW of a setting, as a zero-terminated text of at most 31 bytes. */
-static enum status
-show(struct pgconn *conn, const char *name, const struct deadline *deadline,
-	 char out[32], struct err *err)
+enum status
+server_show(struct pgconn *conn, const char *name,
+			const struct deadline *deadline, char out[32], struct err *err)
 {
 	struct pgresult *res = NULL;
 	const char *value;
@@ -137,7 +136,8 @@ check_archiving(struct pgconn *conn, const struct server_facts *facts,
 				const struct deadline *deadline, struct err *err)
 {
 	char mode[32];
-	enum status status = show(conn, "archive_mode", deadline, mode, err);
+	enum status status =
+		server_show(conn, "archive_mode", deadline, mode, err);
 
 	if (status == ST_OK && !facts->from_standby && strcmp(mode, "off") == 0)
 		log_warning("archive_mode is off: the backup will wait for WAL that "
@@ -164,13 +164,13 @@ server_facts_read(struct pgconn *conn, const struct deadline *deadline,
 	if (status == ST_OK)
 		status = identify(conn, deadline, out, err);
 	if (status == ST_OK)
-		status = show(conn, "wal_segment_size", deadline, segment, err);
+		status = server_show(conn, "wal_segment_size", deadline, segment, err);
 	if (status == ST_OK)
-		status = show(conn, "block_size", deadline, page, err);
+		status = server_show(conn, "block_size", deadline, page, err);
 	if (status == ST_OK)
-		status = show(conn, "data_checksums", deadline, checksums, err);
+		status = server_show(conn, "data_checksums", deadline, checksums, err);
 	if (status == ST_OK)
-		status = show(conn, "data_directory_mode", deadline, mode, err);
+		status = server_show(conn, "data_directory_mode", deadline, mode, err);
 	if (status == ST_OK)
 		status = check_archiving(conn, out, deadline, err);
 	if (status != ST_OK)
