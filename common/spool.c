@@ -14,10 +14,10 @@
 #include <unistd.h>
 
 #include "common/log.h"
+#include "common/ownplace.h"
 
 #define DIRECTORY  (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
 #define HASH_BYTES 8
-#define DEPTH_MAX  256 /* of the spool in the file system */
 
 /* Ours, and nobody else's. */
 static bool
@@ -25,8 +25,7 @@ is_private(int fd, const char *path)
 {
 	struct stat st;
 
-	if (fstat(fd, &st) == 0 && st.st_uid == geteuid() &&
-		(st.st_mode & (S_IRWXG | S_IRWXO)) == 0)
+	if (fstat(fd, &st) == 0 && own_place(&st))
 		return true;
 	log_info("spool \"%s\" is not used: it must belong to user %u and have "
 			 "mode 0700",
@@ -34,35 +33,23 @@ is_private(int fd, const char *path)
 	return false;
 }
 
+static bool
+is_same(int dir, const struct stat *st, const void *arg)
+{
+	const struct stat *wanted = arg;
+
+	(void) dir;
+	return st->st_dev == wanted->st_dev && st->st_ino == wanted->st_ino;
+}
+
 /* True if the directory is, or lies in, the data directory. */
 static bool
 is_inside(int fd, const char *datadir)
 {
 	struct stat wanted;
-	struct stat st;
-	struct stat last = {0};
-	int at;
-	bool inside = false;
 
-	if (datadir == NULL || stat(datadir, &wanted) != 0)
-		return false;
-	at = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-	for (int i = 0; i < DEPTH_MAX && at >= 0 && !inside; i++)
-	{
-		int up;
-
-		if (fstat(at, &st) != 0 ||
-			(st.st_dev == last.st_dev && st.st_ino == last.st_ino))
-			break;
-		inside = st.st_dev == wanted.st_dev && st.st_ino == wanted.st_ino;
-		last = st;
-		up = openat(at, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
-		(void) close(at);
-		at = up;
-	}
-	if (at >= 0)
-		(void) close(at);
-	return inside;
+	return datadir != NULL && stat(datadir, &wanted) == 0 &&
+		   own_place_above(fd, is_same, &wanted);
 }
 
 /* Replaces *fd by its subdirectory, made if need be; -1 if that fails. */
