@@ -52,7 +52,16 @@ static enum status
 apply_environment(struct config *cfg, struct err *err)
 {
 	char variable[ENV_MAX];
+	bool credentials = false;
 
+	for (size_t i = 0; i < config_noptions; i++)
+	{
+		env_name(&config_options[i], variable);
+		if (config_options[i].credential && env_value(variable) != NULL)
+			credentials = true;
+	}
+	if (credentials)
+		config_forget_credentials(cfg);
 	for (size_t i = 0; i < config_noptions; i++)
 	{
 		env_name(&config_options[i], variable);
@@ -80,6 +89,7 @@ apply_aws(struct config *cfg, struct err *err)
 	static const char *const pairs[][2] = {
 		{"s3_region", "AWS_REGION"},
 		{"s3_region", "AWS_DEFAULT_REGION"},
+		{"s3_sts_endpoint", "AWS_ENDPOINT_URL_STS"},
 		{"s3_endpoint", "AWS_ENDPOINT_URL_S3"},
 		{"s3_endpoint", "AWS_ENDPOINT_URL"},
 		{"s3_ca_file", "AWS_CA_BUNDLE"},
@@ -95,13 +105,14 @@ apply_aws(struct config *cfg, struct err *err)
 			return err->status;
 
 	/* Halves of two different credentials would make none. */
-	if (cfg->s3_access_key_id != NULL || cfg->s3_secret_access_key != NULL ||
-		cfg->s3_session_token != NULL)
+	if (config_has_credentials(cfg))
 		return ST_OK;
 	for (size_t i = 0; i < sizeof credentials / sizeof credentials[0]; i++)
 		if (fill(cfg, credentials[i][0], credentials[i][1], err) != ST_OK)
 			return err->status;
-	return ST_OK;
+	if (config_has_credentials(cfg))
+		return ST_OK;
+	return fill(cfg, "s3_profile", "AWS_PROFILE", err);
 }
 
 /* strings: the defaults of strings, which come last; else of all others. */
@@ -136,6 +147,8 @@ static enum status
 apply_overrides(struct config *cfg, const char *const *overrides,
 				struct err *err)
 {
+	bool forgotten = false;
+
 	for (; overrides != NULL && *overrides != NULL; overrides++)
 	{
 		const char *value = NULL;
@@ -154,6 +167,9 @@ apply_overrides(struct config *cfg, const char *const *overrides,
 			return err_hint(err, "The command line can be seen by every user "
 								 "of this host.");
 		}
+		if (option->credential && !forgotten)
+			config_forget_credentials(cfg);
+		forgotten = forgotten || option->credential;
 		if (config_option_set(cfg, option, value, err) != ST_OK)
 			return err_context(err, "command line");
 	}
@@ -279,6 +295,9 @@ config_require(const struct config *cfg, struct err *err)
 		return err_set(err, ST_CONFIG,
 					   "s3_access_key_id and s3_secret_access_key must be set "
 					   "together");
+	if (cfg->s3_profile != NULL && cfg->s3_access_key_id != NULL)
+		return err_set(err, ST_CONFIG,
+					   "both s3_profile and s3_access_key_id are set");
 	if (cfg->encryption == ENCRYPTION_NONE)
 		return ST_OK;
 	if (cfg->key_file != NULL && cfg->key_command != NULL)

@@ -7,9 +7,11 @@
  * cluster.  Every key is also the environment variable WALSHIP_<KEY> in upper
  * case, which wins over the file; an empty variable counts as none.  AWS's own
  * variables fill what neither sets: AWS_REGION, AWS_DEFAULT_REGION,
- * AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, AWS_CA_BUNDLE, and, all or none of
- * them, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN: halves
- * of two credentials would make none.
+ * AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, AWS_ENDPOINT_URL_STS, AWS_CA_BUNDLE,
+ * and where no s3_profile is set AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and
+ * AWS_SESSION_TOKEN, else AWS_PROFILE.  Key id, secret and token are one: a
+ * section, WALSHIP_<KEY> or AWS's variables replace all three or none, since
+ * halves of two credentials would make none.
  *
  * An unknown key, a key given twice in one section, a bad value, a line of
  * more than 198 bytes, an indented line, a comment behind a value is refused
@@ -82,6 +84,9 @@ struct config
 	char *s3_access_key_id;
 	char *s3_secret_access_key;
 	char *s3_session_token;
+	char *s3_profile;      /* of AWS's shared files */
+	char *s3_sts_endpoint; /* NULL: Amazon's for the region */
+	bool s3_metadata_v1;   /* default off */
 	char *s3_ca_file;
 	bool s3_tls_verify;      /* default on */
 	bool s3_conditional_put; /* default on; off: HEAD first */

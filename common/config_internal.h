@@ -34,7 +34,8 @@ struct config_option
 	const char *def; /* NULL: none */
 	enum config_kind kind;
 	bool secret;
-	bool general; /* not allowed in a section */
+	bool general;    /* not allowed in a section */
+	bool credential; /* one of those that replace each other as a whole */
 	size_t offset;
 	int64_t min;
 	int64_t max;
@@ -61,6 +62,15 @@ config_option_find(const char *name, size_t len);
 extern enum status
 config_option_set(struct config *cfg, const struct config_option *option,
 				  const char *value, struct err *err) ERR_CHECK;
+
+/*
+ * Forgets the options of credentials, wiping them: before a stronger source
+ * sets the first of its own.
+ */
+extern void config_forget_credentials(struct config *cfg);
+
+/* True if one of the options of credentials has a value. */
+extern bool config_has_credentials(const struct config *cfg);
 
 /* True for a string option that has no value yet. */
 extern bool config_option_empty(const struct config *cfg,

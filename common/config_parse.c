@@ -35,6 +35,7 @@ struct parser
 	uint64_t seen;     /* options set in this section, a bit each */
 	uint64_t *visited; /* sections so far */
 	size_t nvisited;
+	bool own_credentials; /* the cluster's section has set some */
 	bool holds_secret;
 	bool failed;
 	struct err *err;
@@ -203,6 +204,17 @@ next_line(char *out, int room, void *arg)
 	return out;
 }
 
+/* The first of a cluster's own credentials replaces all of the general ones.
+ */
+static void
+forget_general(struct parser *p, const struct config_option *option)
+{
+	if (p->section == 0 || !option->credential || p->own_credentials)
+		return;
+	config_forget_credentials(p->cfg);
+	p->own_credentials = true;
+}
+
 /* inih's handler: a setting.  Returns 0 for an error. */
 static int
 take_setting(void *arg, const char *section, const char *name,
@@ -223,6 +235,8 @@ take_setting(void *arg, const char *section, const char *name,
 		fail_here(p);
 		return 0;
 	}
+	if (ours)
+		forget_general(p, option);
 	bit = UINT64_C(1) << (option - config_options);
 	if ((p->seen & bit) != 0)
 		(void) err_set(p->err, ST_CONFIG, "key \"%s\" is given twice", name);

@@ -55,11 +55,18 @@ const struct config_option config_options[] = {
 	 .help = "region that requests are signed for"},
 	{FIELD(s3_addressing), .kind = KIND_WORD, .words = addressing_words,
 	 .def = "auto", .help = "bucket in the URL: auto, path or virtual (host)"},
-	{FIELD(s3_access_key_id), .kind = KIND_STRING, .help = "S3 access key id"},
+	{FIELD(s3_access_key_id), .kind = KIND_STRING, .credential = true,
+	 .help = "S3 access key id"},
 	{FIELD(s3_secret_access_key), .kind = KIND_STRING, .secret = true,
-	 .help = "S3 secret access key"},
+	 .credential = true, .help = "S3 secret access key"},
 	{FIELD(s3_session_token), .kind = KIND_STRING, .secret = true,
-	 .help = "S3 session token of temporary credentials"},
+	 .credential = true, .help = "S3 session token of temporary credentials"},
+	{FIELD(s3_profile), .kind = KIND_STRING, .credential = true,
+	 .help = "profile of AWS's shared files to take credentials from"},
+	{FIELD(s3_sts_endpoint), .kind = KIND_URL,
+	 .help = "http[s]://host[:port] that lends roles; without it, AWS"},
+	{FIELD(s3_metadata_v1), .kind = KIND_BOOL, .def = "off",
+	 .help = "ask an EC2 instance's metadata service also by version 1"},
 	{FIELD(s3_ca_file), .kind = KIND_PATH,
 	 .help = "certificates to trust instead of the system's"},
 	{FIELD(s3_tls_verify), .kind = KIND_BOOL, .def = "on",
@@ -476,19 +483,39 @@ config_option_text(const struct config *cfg,
 	return "";
 }
 
+static void
+forget_string(struct config *cfg, const struct config_option *option)
+{
+	char **slot = field(cfg, option);
+
+	if (*slot != NULL)
+		sodium_memzero(*slot, strlen(*slot));
+	free(*slot);
+	*slot = NULL;
+}
+
+void
+config_forget_credentials(struct config *cfg)
+{
+	for (size_t i = 0; i < config_noptions; i++)
+		if (config_options[i].credential)
+			forget_string(cfg, &config_options[i]);
+}
+
+bool
+config_has_credentials(const struct config *cfg)
+{
+	for (size_t i = 0; i < config_noptions; i++)
+		if (config_options[i].credential &&
+			!config_option_empty(cfg, &config_options[i]))
+			return true;
+	return false;
+}
+
 void
 config_clear(struct config *cfg)
 {
 	for (size_t i = 0; i < config_noptions; i++)
-	{
-		char **slot;
-
-		if (!is_string(&config_options[i]))
-			continue;
-		slot = field(cfg, &config_options[i]);
-		if (*slot != NULL)
-			sodium_memzero(*slot, strlen(*slot));
-		free(*slot);
-		*slot = NULL;
-	}
+		if (is_string(&config_options[i]))
+			forget_string(cfg, &config_options[i]);
 }

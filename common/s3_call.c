@@ -65,6 +65,7 @@ static enum status
 sign_call(const struct s3_store *store, const struct s3_call *call,
 		  struct signing *s, struct err *err)
 {
+	const struct s3_credentials *keys = s3_cred_keys(store->cred);
 	struct s3_option_headers options;
 	struct s3_sign_input input;
 
@@ -75,9 +76,8 @@ sign_call(const struct s3_store *store, const struct s3_call *call,
 	add_header(s, "host", store->address.host);
 	add_header(s, "x-amz-content-sha256", s->hash);
 	add_header(s, "x-amz-date", s->amz_date);
-	if (store->credentials.session_token != NULL)
-		add_header(s, "x-amz-security-token",
-				   store->credentials.session_token);
+	if (keys->session_token != NULL)
+		add_header(s, "x-amz-security-token", keys->session_token);
 	if (call->body != NULL)
 		add_header(s, "content-type", "application/octet-stream");
 	s3_options_request(&store->options, &options);
@@ -94,8 +94,7 @@ sign_call(const struct s3_store *store, const struct s3_call *call,
 								   .payload_hash = s->hash,
 								   .amz_date = s->amz_date,
 								   .region = store->address.region};
-	if (!s3_sign(&input, &store->credentials, s->authorization,
-				 sizeof s->authorization))
+	if (!s3_sign(&input, keys, s->authorization, sizeof s->authorization))
 		return err_set(err, ST_IO, "libcrypto cannot sign a request");
 	add_header(s, "authorization", s->authorization);
 	return ST_OK;
@@ -118,15 +117,14 @@ prepare(const struct s3_store *store, const struct s3_call *call,
 	return sign_call(store, call, s, err);
 }
 
-enum status
-s3_call_send(struct s3_store *store, const struct s3_call *call,
-			 struct s3_answer *answer, struct err *err)
+static enum status
+send_once(struct s3_store *store, const struct s3_call *call,
+		  struct s3_answer *answer, struct err *err)
 {
 	struct signing s = {.path = NULL};
 	char what[WHAT_SIZE];
 	enum status status;
 
-	memset(answer, 0, sizeof *answer);
 	status = prepare(store, call, &s, err);
 	if (status == ST_OK)
 	{
@@ -156,6 +154,54 @@ s3_call_send(struct s3_store *store, const struct s3_call *call,
 	return status;
 }
 
+/* Whether other credentials might do; a HEAD's answer does not say. */
+static bool
+refuses_credentials(const struct s3_answer *answer)
+{
+	static const char *const codes[] = {"ExpiredToken", "InvalidToken",
+										"TokenRefreshRequired",
+										"InvalidAccessKeyId"};
+
+	if (answer->code != 400 && answer->code != 401 && answer->code != 403)
+		return false;
+	for (size_t i = 0; i < sizeof codes / sizeof codes[0]; i++)
+		if (s3_error_is(answer, codes[i]))
+			return true;
+	return answer->body_len == 0;
+}
+
+/*
+ * Credentials may be withdrawn before they end, or replaced in their file:
+ * then one more try, with new ones.
+ */
+enum status
+s3_call_send(struct s3_store *store, const struct s3_call *call,
+			 struct s3_answer *answer, struct err *err)
+{
+	char what[WHAT_SIZE];
+	enum status status;
+	bool again = false;
+
+	memset(answer, 0, sizeof *answer);
+	do
+	{
+		struct s3_cred *cred;
+
+		s3_answer_free(answer);
+		status = s3_cred_acquire(store->provider, &store->base.deadline, &cred,
+								 err);
+		if (status != ST_OK)
+			return err_context(err, "%s",
+							   s3_call_what(call, what, sizeof what));
+		s3_cred_release(store->cred);
+		store->cred = cred;
+		status = send_once(store, call, answer, err);
+		again = !again && status == ST_OK && refuses_credentials(answer) &&
+				s3_cred_refused(store->provider, cred);
+	} while (again);
+	return status;
+}
+
 enum status
 s3_call_refused(const struct s3_store *store, const struct s3_call *call,
 				const struct s3_answer *answer, struct err *err)
@@ -167,6 +213,6 @@ s3_call_refused(const struct s3_store *store, const struct s3_call *call,
 								   .may_be_missing = call->may_be_missing,
 								   .now_s = (int64_t) time(NULL)};
 
-	return s3_error_explain(&store->address, &store->credentials, &question,
-							answer, err);
+	return s3_error_explain(&store->address, s3_cred_keys(store->cred),
+							&question, answer, err);
 }

@@ -4,7 +4,6 @@
 #include "common/s3_store.h"
 
 #include <inttypes.h>
-#include <openssl/crypto.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -274,12 +273,8 @@ s3_free(struct store *base)
 	struct s3_store *store = of(base);
 
 	s3_http_free(store->http);
-	for (size_t i = 0; i < S3_SECRETS; i++)
-	{
-		if (store->secrets[i] != NULL)
-			OPENSSL_cleanse(store->secrets[i], strlen(store->secrets[i]));
-		free(store->secrets[i]);
-	}
+	s3_cred_release(store->cred);
+	s3_cred_close(store->provider);
 	free(store);
 }
 
@@ -291,54 +286,6 @@ static const struct store_ops s3_ops = {.put = s3_put,
 										.features = s3_features,
 										.thaw = s3_thaw,
 										.free = s3_free};
-
-/* A value that goes into a header must not bring a second one along. */
-static bool
-credential_valid(const char *text)
-{
-	if (text[0] == '\0')
-		return false;
-	for (; *text != '\0'; text++)
-		if (*text <= ' ' || *text > '~')
-			return false;
-	return true;
-}
-
-static enum status
-take_credentials(const struct config *cfg, struct s3_store *store,
-				 struct err *err)
-{
-	const char *id = cfg->s3_access_key_id;
-	const char *secret = cfg->s3_secret_access_key;
-	const char *token = cfg->s3_session_token;
-
-	if (id == NULL || secret == NULL)
-	{
-		(void) err_set(err, ST_CONFIG,
-					   "\"s3_access_key_id\" and \"s3_secret_access_key\" "
-					   "must be set for \"%s\"",
-					   cfg->repository);
-		return err_hint(err, "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in "
-							 "the environment will do, too.");
-	}
-	if (!credential_valid(id) || strlen(id) > 256)
-		return err_set(err, ST_CONFIG, "\"s3_access_key_id\" is invalid");
-	if (!credential_valid(secret) || strlen(secret) > 248)
-		return err_set(err, ST_CONFIG, "\"s3_secret_access_key\" is invalid");
-	if (token != NULL && !credential_valid(token))
-		return err_set(err, ST_CONFIG, "\"s3_session_token\" is invalid");
-
-	store->secrets[0] = strdup(id);
-	store->secrets[1] = strdup(secret);
-	store->secrets[2] = token != NULL ? strdup(token) : NULL;
-	if (store->secrets[0] == NULL || store->secrets[1] == NULL ||
-		(token != NULL && store->secrets[2] == NULL))
-		return err_set(err, ST_NOMEM, "out of memory");
-	store->credentials.access_key_id = store->secrets[0];
-	store->credentials.secret_access_key = store->secrets[1];
-	store->credentials.session_token = store->secrets[2];
-	return ST_OK;
-}
 
 enum status
 s3_store_open(const struct config *cfg, struct store **out, struct err *err)
@@ -363,7 +310,7 @@ s3_store_open(const struct config *cfg, struct store **out, struct err *err)
 		status = s3_options_init(cfg, &store->options, err);
 	store->hash_body = !store->address.https || !cfg->s3_tls_verify;
 	if (status == ST_OK)
-		status = take_credentials(cfg, store, err);
+		status = s3_cred_open(cfg, &store->provider, err);
 	if (status == ST_OK)
 		status = s3_http_new(&options, &store->http, err);
 	if (status == ST_OK)

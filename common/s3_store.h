@@ -13,6 +13,7 @@
 
 #include "common/config.h"
 #include "common/err.h"
+#include "common/s3_cred.h"
 #include "common/s3_http.h"
 #include "common/s3_options.h"
 #include "common/s3_sign.h"
@@ -25,15 +26,13 @@
 	((size_t) 8 * 1024 * 1024) /* of a page of 1000 keys \
 								*/
 
-#define S3_SECRETS 3
-
 struct s3_store
 {
 	struct store base;
 	struct s3_address address;
 	struct s3_http *http;
-	char *secrets[S3_SECRETS];         /* wiped when the store is freed */
-	struct s3_credentials credentials; /* points to them */
+	struct s3_cred_provider *provider;
+	struct s3_cred *cred; /* of the latest request; NULL: none yet */
 	struct s3_options options;
 	bool hash_body;       /* the signature covers bodies, too */
 	bool checksum;        /* the store has asked for one with every upload */

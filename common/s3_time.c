@@ -126,11 +126,38 @@ s3_time_parse_http(const char *text, int64_t *out)
 	return to_seconds(&tm, year, month, out);
 }
 
+/* "Z", or "+HH:MM" with or without its colon: how far ahead of UTC. */
+static bool
+read_zone(const char *pos, int *out)
+{
+	int sign = *pos == '-' ? -1 : 1;
+	int hours = 0;
+	int minutes = 0;
+
+	if (*pos == 'Z')
+		pos++;
+	else if (*pos != '+' && *pos != '-')
+		return false;
+	else
+	{
+		pos++;
+		if (!read_number(&pos, 2, &hours))
+			return false;
+		(void) read_literal(&pos, ":");
+		if (!read_number(&pos, 2, &minutes) || hours > 23 || minutes > 59)
+			return false;
+	}
+	*out = sign * (hours * 60 + minutes) * 60;
+	return *pos == '\0';
+}
+
 bool
 s3_time_parse_iso(const char *text, int64_t *out)
 {
 	struct tm tm = {0};
 	const char *pos = text;
+	int64_t local;
+	int zone;
 	int year;
 	int month;
 
@@ -141,7 +168,8 @@ s3_time_parse_iso(const char *text, int64_t *out)
 		return false;
 	if (*pos == '.')
 		pos += 1 + strspn(pos + 1, "0123456789");
-	if (strcmp(pos, "Z") != 0)
+	if (!read_zone(pos, &zone) || !to_seconds(&tm, year, month, &local))
 		return false;
-	return to_seconds(&tm, year, month, out);
+	*out = local - zone;
+	return true;
 }

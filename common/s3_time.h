@@ -21,7 +21,10 @@ extern bool s3_time_format_iso(int64_t time_s, char out[S3_ISO_TIME_SIZE]);
 /* "Sun, 06 Nov 1994 08:49:37 GMT": HTTP's IMF-fixdate (RFC 9110, 5.6.7). */
 extern bool s3_time_parse_http(const char *text, int64_t *out);
 
-/* "2024-01-31T23:59:59.000Z", as S3's XML has it; fractions are dropped. */
+/*
+ * "2024-01-31T23:59:59.000Z", as S3's XML has it; fractions are dropped.  Also
+ * with "+01:00" in the place of "Z", as commands print it.
+ */
 extern bool s3_time_parse_iso(const char *text, int64_t *out);
 
 #endif

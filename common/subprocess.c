@@ -172,10 +172,17 @@ judge_exit(const char *what, int wait_status, struct err *err)
 				   WEXITSTATUS(wait_status));
 }
 
-/* Collects the output and the exit of a started command. */
+struct child
+{
+	const char *what;
+	pid_t pid;
+	int fd;
+};
+
+/* Collects the output and the exit of a started program. */
 static enum status
-collect(const char *what, pid_t pid, int fd, size_t max,
-		const struct deadline *d, char **out, size_t *out_len, struct err *err)
+collect(const struct child *child, size_t max, const struct deadline *d,
+		char **out, size_t *out_len, struct err *err)
 {
 	void *memory = NULL;
 	size_t len = 0;
@@ -184,21 +191,22 @@ collect(const char *what, pid_t pid, int fd, size_t max,
 	enum status status = secret_alloc(max + 1, &memory, err);
 
 	if (status == ST_OK)
-		status = read_output(what, fd, d, memory, max, &len, err);
+		status =
+			read_output(child->what, child->fd, d, memory, max, &len, err);
 	if (status == ST_OK)
 	{
-		status = wait_for_exit(what, pid, d, &wait_status, err);
+		status = wait_for_exit(child->what, child->pid, d, &wait_status, err);
 		gone = status == ST_OK;
 	}
 	if (!gone)
 	{
 		/* Until it is reaped, the group's id cannot be another's. */
-		(void) kill(-pid, SIGKILL);
-		while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+		(void) kill(-child->pid, SIGKILL);
+		while (waitpid(child->pid, NULL, 0) < 0 && errno == EINTR)
 			;
 	}
 	else
-		status = judge_exit(what, wait_status, err);
+		status = judge_exit(child->what, wait_status, err);
 
 	if (status == ST_OK)
 	{
@@ -216,16 +224,17 @@ subprocess_read(const char *what, char *const argv[], size_t max,
 				struct err *err)
 {
 	enum status status;
-	pid_t pid;
+	struct child child = {.what = what};
 	int ends[2];
 	int rc;
 
 	if (pipe2(ends, O_CLOEXEC) != 0)
 		return err_set_errno(err, ST_IO, errno, "could not make a pipe");
-	rc = spawn(argv, ends[1], &pid);
+	child.fd = ends[0];
+	rc = spawn(argv, ends[1], &child.pid);
 	(void) close(ends[1]);
 	if (rc == 0)
-		status = collect(what, pid, ends[0], max, d, out, out_len, err);
+		status = collect(&child, max, d, out, out_len, err);
 	else
 		status = err_set_errno(err, ST_IO, rc, "could not run %s", what);
 	(void) close(ends[0]);

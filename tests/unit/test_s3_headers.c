@@ -168,7 +168,10 @@ iso_dates(void **state)
 		"",
 		"2024-02-29",
 		"2024-02-29T12:00:00",
-		"2024-02-29T12:00:00+01:00",
+		"2024-02-29T12:00:00+01",
+		"2024-02-29T12:00:00+24:00",
+		"2024-02-29T12:00:00+01:60",
+		"2024-02-29T12:00:00+01:00Z",
 		"2023-02-29T12:00:00Z",
 		"2024-13-01T12:00:00Z",
 		"2024-00-01T12:00:00Z",
@@ -184,6 +187,10 @@ iso_dates(void **state)
 	assert_int_equal(when, 1709208000);
 	assert_true(s3_time_parse_iso("2016-12-31T23:59:60Z", &when));
 	assert_int_equal(when, 1483228800);
+	assert_true(s3_time_parse_iso("2024-02-29T13:30:00.5+01:30", &when));
+	assert_int_equal(when, 1709208000);
+	assert_true(s3_time_parse_iso("2024-02-29T11:00:00-0100", &when));
+	assert_int_equal(when, 1709208000);
 	for (size_t i = 0; i < sizeof broken / sizeof *broken; i++)
 		assert_false(s3_time_parse_iso(broken[i], &when));
 }

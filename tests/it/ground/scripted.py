@@ -64,6 +64,10 @@ class Scripted:
         with self._lock:
             return list(self._asked)
 
+    def choose(self, number: int, asked: Asked) -> Say:
+        """The answer to a request, the number-th from 0 on."""
+        return self._answers[min(number, len(self._answers) - 1)]
+
     def stop(self) -> None:
         """Ends every connection, too."""
         with contextlib.suppress(OSError):
@@ -89,9 +93,9 @@ class Scripted:
             stream = connection.makefile("rb")
             while (asked := self._read(stream)) is not None:
                 with self._lock:
-                    number = min(len(self._asked), len(self._answers) - 1)
+                    number = len(self._asked)
                     self._asked.append(asked)
-                say = self._answers[number]
+                say = self.choose(number, asked)
                 connection.sendall(say.raw)
                 while say.endless:
                     connection.sendall(say.endless)
