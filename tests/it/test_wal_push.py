@@ -112,26 +112,6 @@ def test_server_archives(
     assert "wal-push" not in cluster.log()
 
 
-@pytest.mark.parametrize("megabytes", [1, 64])
-def test_segment_sizes(
-    new_cluster: ClusterFactory, walship: Programs, dir_config: Path, megabytes: int
-) -> None:
-    cluster = new_cluster(
-        start=False, wal_segsize_mb=megabytes, conf={"wal_keep_size": "1GB"}
-    )
-    cluster.archive_with(walship.command("wal-push", f"--config={dir_config}", "%p"))
-    cluster.start()
-    cluster.sql(
-        "create table t as select md5(i::text) from generate_series(1, 99999) i"
-    )
-    last = cluster.switch_wal()
-    cluster.wait_archived(last)
-    cluster.stop()
-    stored = Archiver(walship, dir_config, cluster.data).fetch(last)
-    assert stored == (cluster.data / "pg_wal" / last).read_bytes()
-    assert len(stored) == megabytes << 20
-
-
 def test_failure_blocks_and_mends(
     new_cluster: ClusterFactory, walship: Programs, dir_config: Path, repo_dir: Path
 ) -> None:
