@@ -88,6 +88,8 @@ struct config
 	char *s3_sts_endpoint; /* NULL: Amazon's for the region */
 	bool s3_metadata_v1;   /* default off */
 	char *s3_ca_file;
+	char *s3_client_cert; /* certificate and key in one file, NULL: none */
+	enum config_tls s3_tls_min;
 	bool s3_tls_verify;      /* default on */
 	bool s3_conditional_put; /* default on; off: HEAD first */
 	bool s3_requester_pays;  /* default off */

@@ -24,6 +24,7 @@ static const char *const encryption_words[] = {"xchacha20-poly1305", "none",
 											   NULL};
 static const char *const addressing_words[] = {"auto", "path", "virtual",
 											   NULL};
+static const char *const tls_words[] = {"1.2", "1.3", NULL};
 static const char *const log_format_words[] = {"text", "json", NULL};
 static const char *const log_level_words[] = {"error", "warning", "info",
 											  "debug", "auto",    NULL};
@@ -69,6 +70,10 @@ const struct config_option config_options[] = {
 	 .help = "ask an EC2 instance's metadata service also by version 1"},
 	{FIELD(s3_ca_file), .kind = KIND_PATH,
 	 .help = "certificates to trust instead of the system's"},
+	{FIELD(s3_client_cert), .kind = KIND_PATH,
+	 .help = "client certificate and its key, one file in PEM"},
+	{FIELD(s3_tls_min), .kind = KIND_WORD, .words = tls_words, .def = "1.2",
+	 .help = "oldest version of TLS to speak: 1.2 or 1.3"},
 	{FIELD(s3_tls_verify), .kind = KIND_BOOL, .def = "on",
 	 .help = "check the store's certificate"},
 	{FIELD(s3_conditional_put), .kind = KIND_BOOL, .def = "on",

@@ -14,6 +14,7 @@
 #include <time.h>
 
 #include "common/s3_error.h"
+#include "common/s3_region.h"
 
 #define WHAT_SIZE (STORE_KEY_MAX + 64)
 
@@ -174,9 +175,9 @@ refuses_credentials(const struct s3_answer *answer)
  * Credentials may be withdrawn before they end, or replaced in their file:
  * then one more try, with new ones.
  */
-enum status
-s3_call_send(struct s3_store *store, const struct s3_call *call,
-			 struct s3_answer *answer, struct err *err)
+static enum status
+send_with_credentials(struct s3_store *store, const struct s3_call *call,
+					  struct s3_answer *answer, struct err *err)
 {
 	char what[WHAT_SIZE];
 	enum status status;
@@ -200,6 +201,38 @@ s3_call_send(struct s3_store *store, const struct s3_call *call,
 				s3_cred_refused(store->provider, cred);
 	} while (again);
 	return status;
+}
+
+/* Where the store says that the bucket lives elsewhere, believes it once. */
+static bool
+move(struct s3_store *store, const struct s3_answer *answer)
+{
+	char region[S3_REGION_SIZE];
+	char text[2 * S3_REGION_SIZE + S3_BUCKET_SIZE + 128];
+
+	if (store->moved || !s3_region_told(&store->address, answer, region))
+		return false;
+	(void) snprintf(text, sizeof text,
+					"bucket \"%s\" is in region \"%s\", not in \"%s\": "
+					"every start costs a request until \"s3_region\" says so",
+					store->address.bucket, region, store->address.region);
+	s3_address_move(&store->address, region);
+	store->moved = true;
+	if (store->base.tell != NULL)
+		store->base.tell(text);
+	return true;
+}
+
+enum status
+s3_call_send(struct s3_store *store, const struct s3_call *call,
+			 struct s3_answer *answer, struct err *err)
+{
+	enum status status = send_with_credentials(store, call, answer, err);
+
+	if (status != ST_OK || !move(store, answer))
+		return status;
+	s3_answer_free(answer);
+	return send_with_credentials(store, call, answer, err);
 }
 
 enum status

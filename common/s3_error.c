@@ -252,6 +252,16 @@ explain_stranger(const struct s3_question *question,
 	return status;
 }
 
+static enum status
+explain_proxy(const struct s3_question *question, struct err *err)
+{
+	(void) err_set(err, ST_CONFIG, "cannot %s: HTTP 407 from a proxy",
+				   question->what);
+	return err_hint(err, "Put the proxy's user and password into the "
+						 "variable http_proxy, as "
+						 "http://user:password@host:port.");
+}
+
 /* A HEAD has no body to say more. */
 static bool
 is_bare(const struct s3_answer *answer)
@@ -338,6 +348,8 @@ s3_error_explain(const struct s3_address *address,
 		(void) err_hint(err, "The bucket keeps versions: an earlier one may "
 							 "be brought back there.");
 	}
+	else if (answer->code == 407)
+		(void) explain_proxy(question, err);
 	else if (document)
 		(void) explain_document(credentials, question, answer, &error, err);
 	else if (is_bare(answer))

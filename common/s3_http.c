@@ -15,6 +15,7 @@
 #include <sys/socket.h>
 
 #include "common/wipe.h"
+#include "common/s3_http_explain.h"
 #include "walship_build.h"
 
 /* Of all headers of an answer, those of interim answers included. */
@@ -28,6 +29,7 @@ struct s3_http
 	CURL *curl;
 	struct s3_http_options options;
 	char *ca_file;
+	char *client_cert;
 	char reason[CURL_ERROR_SIZE];
 };
 
@@ -60,6 +62,14 @@ init_curl(void)
 									  wipe_realloc, strdup, calloc);
 }
 
+/* False: out of memory. */
+static bool
+copy_path(const char *path, char **out)
+{
+	*out = path != NULL ? strdup(path) : NULL;
+	return path == NULL || *out != NULL;
+}
+
 enum status
 s3_http_new(const struct s3_http_options *options, struct s3_http **out,
 			struct err *err)
@@ -75,11 +85,10 @@ s3_http_new(const struct s3_http_options *options, struct s3_http **out,
 		return err_set(err, ST_NOMEM, "out of memory");
 	http->options = *options;
 	http->options.ca_file = NULL;
+	http->options.client_cert = NULL;
 	http->curl = curl_easy_init();
-	if (options->ca_file != NULL)
-		http->ca_file = strdup(options->ca_file);
-	if (http->curl == NULL ||
-		(options->ca_file != NULL && http->ca_file == NULL))
+	if (http->curl == NULL || !copy_path(options->ca_file, &http->ca_file) ||
+		!copy_path(options->client_cert, &http->client_cert))
 	{
 		s3_http_free(http);
 		return err_set(err, ST_NOMEM, "out of memory");
@@ -95,6 +104,7 @@ s3_http_free(struct s3_http *http)
 		return;
 	curl_easy_cleanup(http->curl);
 	free(http->ca_file);
+	free(http->client_cert);
 	free(http);
 }
 
@@ -345,11 +355,22 @@ set_connection(const struct transfer *t)
 	/* A resolver that hangs must not hold up a request past its deadline. */
 	SET(CURLOPT_QUICK_EXIT, 1L);
 
-	SET(CURLOPT_SSLVERSION, (long) CURL_SSLVERSION_TLSv1_2);
+	SET(CURLOPT_SSLVERSION,
+		(long) (options->tls_1_3 ? CURL_SSLVERSION_TLSv1_3
+								 : CURL_SSLVERSION_TLSv1_2));
 	SET(CURLOPT_SSL_VERIFYPEER, options->tls_verify ? 1L : 0L);
 	SET(CURLOPT_SSL_VERIFYHOST, options->tls_verify ? 2L : 0L);
 	if (t->http->ca_file != NULL)
 		SET(CURLOPT_CAINFO, t->http->ca_file);
+	if (t->http->client_cert != NULL)
+	{
+		SET(CURLOPT_SSLCERT, t->http->client_cert);
+		SET(CURLOPT_SSLKEY, t->http->client_cert);
+
+		/* A key with a passphrase fails; else it is asked for on a terminal.
+		 */
+		SET(CURLOPT_KEYPASSWD, "");
+	}
 	return rc;
 }
 
@@ -401,64 +422,17 @@ set_request(struct transfer *t, struct curl_slist *headers)
 /* --- what came of it ---------------------------------------------------- */
 
 static enum status
-explain_certificate(const struct transfer *t, CURLcode rc, const char *reason)
-{
-	(void) err_set(t->err, ST_CONFIG, "cannot %s: %s", t->request->what,
-				   reason);
-	if (rc == CURLE_SSL_CACERT_BADFILE)
-		return err_hint(t->err, "\"s3_ca_file\" must be a readable file of "
-								"certificates in PEM.");
-	return err_hint(t->err, "Put the certificate of the store's issuer into "
-							"\"s3_ca_file\", and see that the host name in "
-							"\"s3_endpoint\" is one that the store's "
-							"certificate is for.");
-}
-
-/* The time-outs that curl itself keeps: the deadline and the connect. */
-static enum status
-explain_timeout(const struct transfer *t)
-{
-	enum status status = deadline_check(t->deadline, t->err);
-
-	if (status != ST_OK)
-		return err_context(t->err, "could not %s", t->request->what);
-	return err_set(
-		t->err, ST_RETRY, "could not %s: no connection within %lld ms",
-		t->request->what, (long long) t->http->options.connect_timeout_ms);
-}
-
-static enum status
 explain(const struct transfer *t, CURLcode rc)
 {
-	const char *reason =
-		t->http->reason[0] != '\0' ? t->http->reason : curl_easy_strerror(rc);
+	struct s3_http_failure failure = {.what = t->request->what,
+									  .curl_code = (int) rc,
+									  .reason = t->http->reason,
+									  .connect_timeout_ms =
+										  t->http->options.connect_timeout_ms};
 
-	switch (rc)
-	{
-		case CURLE_OUT_OF_MEMORY:
-			return err_set(t->err, ST_NOMEM, "out of memory");
-		case CURLE_PEER_FAILED_VERIFICATION:
-		case CURLE_SSL_CERTPROBLEM:
-		case CURLE_SSL_CACERT_BADFILE:
-		case CURLE_SSL_ISSUER_ERROR:
-		case CURLE_SSL_INVALIDCERTSTATUS:
-			return explain_certificate(t, rc, reason);
-		case CURLE_OPERATION_TIMEDOUT:
-			return explain_timeout(t);
-		case CURLE_SSL_CONNECT_ERROR:
-			(void) err_set(t->err, ST_RETRY, "could not %s: %s",
-						   t->request->what, reason);
-			return err_hint(t->err, "If the store does not speak TLS there, "
-									"\"s3_endpoint\" begins with http://.");
-		case CURLE_URL_MALFORMAT:
-		case CURLE_NOT_BUILT_IN:
-		case CURLE_UNKNOWN_OPTION:
-			return err_set(t->err, ST_CONFIG, "cannot %s: %s",
-						   t->request->what, reason);
-		default:
-			return err_set(t->err, ST_RETRY, "could not %s: %s",
-						   t->request->what, reason);
-	}
+	(void) curl_easy_getinfo(t->http->curl, CURLINFO_HTTP_CONNECTCODE,
+							 &failure.tunnel_code);
+	return s3_http_explain(&failure, t->deadline, t->err);
 }
 
 /* Looks at an answer that arrived as a whole. */

@@ -24,7 +24,9 @@ struct s3_http;
 
 struct s3_http_options
 {
-	const char *ca_file; /* NULL: the system's */
+	const char *ca_file;     /* NULL: the system's */
+	const char *client_cert; /* with its key, in PEM; NULL: none */
+	bool tls_1_3;            /* speak nothing older; else from 1.2 on */
 	bool tls_verify;
 	bool direct; /* by no proxy: a link-local service */
 	int64_t connect_timeout_ms;
@@ -75,7 +77,8 @@ extern void s3_http_free(struct s3_http *http);
  * Sends the request once and receives the whole answer, whatever its code.
  * ST_OK: the answer is complete (or its body cut at answer_max).  ST_RETRY:
  * no answer, or only a part.  ST_CONFIG: the server's certificate is not
- * trusted, or ours cannot be read.  ST_DEADLINE, ST_CANCELLED, ST_NOMEM, or
+ * trusted, ours cannot be read or is refused, there is no version of TLS in
+ * common, or a proxy refuses.  ST_DEADLINE, ST_CANCELLED, ST_NOMEM, or
  * what begin or sink returned.
  */
 extern enum status

@@ -292,6 +292,8 @@ s3_store_open(const struct config *cfg, struct store **out, struct err *err)
 {
 	struct s3_http_options options = {
 		.ca_file = cfg->s3_ca_file,
+		.client_cert = cfg->s3_client_cert,
+		.tls_1_3 = cfg->s3_tls_min == TLS_1_3,
 		.tls_verify = cfg->s3_tls_verify,
 		.connect_timeout_ms = cfg->connect_timeout_ms,
 		.stall_timeout_ms = cfg->stall_timeout_ms};

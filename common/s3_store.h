@@ -34,8 +34,9 @@ struct s3_store
 	struct s3_cred_provider *provider;
 	struct s3_cred *cred; /* of the latest request; NULL: none yet */
 	struct s3_options options;
-	bool hash_body;       /* the signature covers bodies, too */
-	bool checksum;        /* the store has asked for one with every upload */
+	bool moved;     /* to the region that the store named; once is enough */
+	bool hash_body; /* the signature covers bodies, too */
+	bool checksum;  /* the store has asked for one with every upload */
 	bool conditional_put; /* If-None-Match is sent; off once refused */
 };
 

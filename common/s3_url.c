@@ -335,6 +335,22 @@ s3_address_parse(const char *repository, const char *endpoint,
 	return status;
 }
 
+void
+s3_address_move(struct s3_address *address, const char *region)
+{
+	struct endpoint endpoint;
+	size_t bucket = address->virtual_host ? strlen(address->bucket) + 1 : 0;
+
+	aws_endpoint(address->region, &endpoint);
+	if (strcmp(address->host + bucket, endpoint.authority) == 0)
+	{
+		aws_endpoint(region, &endpoint);
+		(void) snprintf(address->host + bucket, sizeof address->host - bucket,
+						"%s", endpoint.authority);
+	}
+	(void) snprintf(address->region, sizeof address->region, "%s", region);
+}
+
 static bool
 is_unreserved(char c)
 {

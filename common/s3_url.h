@@ -44,6 +44,13 @@ s3_address_parse(const char *repository, const char *endpoint,
 				 struct s3_address *out, struct err *err) ERR_CHECK;
 
 /*
+ * The same bucket in another region, one that s3_region.h lets pass.  Amazon's
+ * own endpoint of the old region becomes that of the new one; any other host
+ * stays.
+ */
+extern void s3_address_move(struct s3_address *address, const char *region);
+
+/*
  * The path of an object, or with key NULL of the bucket, encoded as it is
  * sent and signed.  NULL: out of memory.  The caller frees it.
  */

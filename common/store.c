@@ -6,6 +6,7 @@
 #include <dlfcn.h>
 #include <libgen.h>
 #include <limits.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -108,6 +109,16 @@ open_s3(const struct config *cfg, struct store **out, struct err *err)
 	return open_fn(cfg, out, err);
 }
 
+/* Once a process: a backup's workers would all say the same. */
+static void
+tell_user(const char *text)
+{
+	static atomic_flag told = ATOMIC_FLAG_INIT;
+
+	if (!atomic_flag_test_and_set(&told))
+		log_warning("%s", text);
+}
+
 enum status
 store_open(const struct config *cfg, struct store **out, struct err *err)
 {
@@ -124,9 +135,11 @@ store_open(const struct config *cfg, struct store **out, struct err *err)
 		rc = err_set(err, ST_CONFIG,
 					 "repository \"%s\" is neither an s3:// nor a file:// url",
 					 url);
-	if (rc == ST_OK)
-		store_set_timeout(*out, cfg->command_timeout_ms, NULL);
-	return rc;
+	if (rc != ST_OK)
+		return rc;
+	(*out)->tell = tell_user;
+	store_set_timeout(*out, cfg->command_timeout_ms, NULL);
+	return ST_OK;
 }
 
 void

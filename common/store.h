@@ -106,8 +106,10 @@ struct store
 	struct deadline deadline; /* of the call that runs */
 	int64_t call_timeout_ms;  /* above 0: each call gets a new deadline */
 	uint64_t requests;        /* sent so far, for reports and tests */
-	int64_t answered_s;       /* the store's clock at its latest answer, in
-							   * seconds since 1970; 0: it told none */
+	void (*tell)(const char *text); /* NULL, or hears what a user should
+									 * know although the call succeeded */
+	int64_t answered_s; /* the store's clock at its latest answer, in
+						 * seconds since 1970; 0: it told none */
 };
 
 /*

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "common/s3_error.h"
+#include "common/s3_region.h"
 
 extern int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -59,6 +60,28 @@ check_explanation(struct s3_answer *answer)
 	}
 }
 
+/* What becomes part of a host name has to be one label of it. */
+static void
+check_region(struct s3_answer *answer)
+{
+	static const long codes[] = {301, 307, 400};
+	struct s3_address address = {.host = "s3.us-east-1.amazonaws.com",
+								 .region = "us-east-1"};
+	char region[S3_REGION_SIZE];
+
+	for (size_t i = 0; i < sizeof codes / sizeof *codes; i++)
+	{
+		answer->code = codes[i];
+		if (!s3_region_told(&address, answer, region))
+			continue;
+		if (strcspn(region, "./:@?#% ") != strlen(region) || *region == '\0')
+			abort();
+		s3_address_move(&address, region);
+		if (strstr(address.host, ".amazonaws.com") == NULL)
+			abort();
+	}
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -87,6 +110,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		memcpy(answer.body, pos, answer.body_len);
 	}
 	check_explanation(&answer);
+	check_region(&answer);
 	s3_answer_free(&answer);
 	return 0;
 }

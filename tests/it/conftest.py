@@ -23,6 +23,7 @@ from ground.pg import Cluster, ClusterFactory
 from ground.programs import Programs, write_config
 from ground.s3 import Gateway
 from ground.s3client import Bucket
+from ground.scripted import Say, Scripted
 from ground.walworld import Archive, Fault, World, made_archive, make_s3_fault
 
 SOURCE = Path(__file__).resolve().parents[2]
@@ -223,6 +224,20 @@ def fault_proxy(gateway: Gateway) -> Iterator[FaultProxy]:
     proxy.stop()
 
 
+@pytest.fixture
+def scripted() -> Iterator[Callable[..., Scripted]]:
+    """Starts servers that say what the test wrote down."""
+    made: list[Scripted] = []
+
+    def start(*answers: Say, **options: Any) -> Scripted:
+        made.append(Scripted(answers, **options))
+        return made[-1]
+
+    yield start
+    for server in made:
+        server.stop()
+
+
 @pytest.fixture(scope="session")
 def authority(run_dir: Path) -> tls.Authority:
     """Certificates: good, expired, for another name, by an untrusted issuer."""
@@ -236,9 +251,12 @@ def tls_proxy(
     """Makes https endpoints of the gateway, by certificate."""
     made: list[tls.TlsProxy] = []
 
-    def make(certificate: str = tls.GOOD, port: int | None = None) -> tls.TlsProxy:
+    def make(
+        certificate: str = tls.GOOD, port: int | None = None, **options: Any
+    ) -> tls.TlsProxy:
         home = work_dir / f"tls{len(made)}"
-        proxy = tls.TlsProxy(home, authority, port or gateway.port, certificate)
+        upstream = port or gateway.port
+        proxy = tls.TlsProxy(home, authority, upstream, certificate, **options)
         made.append(proxy)
         return proxy
 

@@ -6,8 +6,7 @@ import base64
 import hashlib
 import re
 import time
-import urllib.parse
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,8 +14,9 @@ import pytest
 from ground.pg import ClusterFactory
 from ground.programs import Programs, write_config
 from ground.s3 import Gateway
-from ground.s3client import Bucket, Credentials, S3Client, sign_v4
-from ground.scripted import Asked, Say, Scripted, answer
+from ground.s3client import Bucket, S3Client
+from ground.scripted import Say, Scripted, answer
+from ground.signed import CREDENTIALS, assert_signed, special
 from ground.site import FINGERPRINT, Site
 from ground.storetool import StoreTool, requests, status
 
@@ -39,24 +39,21 @@ Script = Callable[..., tuple[StoreTool, Scripted]]
 
 
 @pytest.fixture
-def script() -> Iterator[Script]:
-    servers: list[Scripted] = []
+def script(scripted: Callable[..., Scripted]) -> Script:
+    """A store at a server with the given answers, and with settings."""
 
     def start(*answers: Say, **settings: str) -> tuple[StoreTool, Scripted]:
-        server = Scripted(answers)
-        servers.append(server)
+        server = scripted(*answers)
         store = StoreTool(
             repository="s3://bucket/p",
             s3_endpoint=server.endpoint,
-            s3_access_key_id="id",
-            s3_secret_access_key="secret",
+            s3_access_key_id=CREDENTIALS.access_key,
+            s3_secret_access_key=CREDENTIALS.secret_key,
             **settings,
         )
         return store, server
 
-    yield start
-    for server in servers:
-        server.stop()
+    return start
 
 
 def store_for(bucket: Bucket, gateway: Gateway, **settings: str) -> StoreTool:
@@ -70,31 +67,6 @@ def store_for(bucket: Bucket, gateway: Gateway, **settings: str) -> StoreTool:
 
 
 # --- the headers ------------------------------------------------------------------
-
-
-def special(asked: Asked) -> set[str]:
-    """The headers that ask for something."""
-    usual = {"x-amz-date", "x-amz-content-sha256"}
-    return {n for n in asked.headers if n.startswith("x-amz-")} - usual
-
-
-def assert_signed(asked: Asked) -> None:
-    """The signature is right, and it covers every header of ours."""
-    told = asked.headers["authorization"]
-    found = re.search(r"SignedHeaders=([^,]+)", told)
-    assert found is not None
-    names = found.group(1).split(";")
-    assert special(asked) <= set(names)
-    assert {"host", "x-amz-date", "x-amz-content-sha256"} <= set(names)
-    path, _, query = asked.path.partition("?")
-    pairs = urllib.parse.parse_qsl(query, keep_blank_values=True)
-    headers = {name: asked.headers[name] for name in names}
-    wanted = sign_v4(
-        *(asked.method, path, pairs, headers),
-        *(asked.headers["x-amz-content-sha256"], Credentials("id", "secret")),
-        "us-east-1",
-    )
-    assert told == wanted
 
 
 def test_what_a_put_asks_for(script: Script) -> None:

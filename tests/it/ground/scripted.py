@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import ssl
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import BinaryIO
 
 
 @dataclass(frozen=True)
@@ -15,6 +17,18 @@ class Asked:
     path: str
     headers: dict[str, str]
     body: bytes
+
+    @staticmethod
+    def read(stream: BinaryIO) -> Asked | None:
+        first = stream.readline().decode("latin-1").split(" ")
+        if len(first) < 2:
+            return None
+        headers: dict[str, str] = {}
+        while line := stream.readline().decode("latin-1").strip():
+            name, _, value = line.partition(":")
+            headers[name.strip().lower()] = value.strip()
+        body = stream.read(int(headers.get("content-length", "0")))
+        return Asked(first[0], first[1], headers, body)
 
 
 @dataclass(frozen=True)
@@ -46,18 +60,27 @@ def answer(
 class Scripted:
     """Answers requests in turn with the given answers, the last one for ever."""
 
-    def __init__(self, answers: Sequence[Say]) -> None:
+    def __init__(
+        self,
+        answers: Sequence[Say],
+        *,
+        host: str = "127.0.0.1",
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         self._answers = list(answers)
         self._asked: list[Asked] = []
         self._lock = threading.Lock()
         self._open: set[socket.socket] = set()
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._tls = tls
+        self._host = f"[{host}]" if ":" in host else host
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self._listener = socket.create_server((host, 0), family=family)
         self.port = self._listener.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
 
     @property
     def endpoint(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http{'s' if self._tls else ''}://{self._host}:{self.port}"
 
     @property
     def asked(self) -> list[Asked]:
@@ -90,8 +113,10 @@ class Scripted:
 
     def _serve(self, connection: socket.socket) -> None:
         with connection, contextlib.suppress(OSError):
+            if self._tls is not None:
+                connection = self._tls.wrap_socket(connection, server_side=True)
             stream = connection.makefile("rb")
-            while (asked := self._read(stream)) is not None:
+            while (asked := Asked.read(stream)) is not None:
                 with self._lock:
                     number = len(self._asked)
                     self._asked.append(asked)
@@ -104,15 +129,3 @@ class Scripted:
                     break
         with self._lock:
             self._open.discard(connection)
-
-    @staticmethod
-    def _read(stream) -> Asked | None:
-        first = stream.readline().decode("latin-1").split(" ")
-        if len(first) < 2:
-            return None
-        headers: dict[str, str] = {}
-        while line := stream.readline().decode("latin-1").strip():
-            name, _, value = line.partition(":")
-            headers[name.strip().lower()] = value.strip()
-        body = stream.read(int(headers.get("content-length", "0")))
-        return Asked(first[0], first[1], headers, body)

@@ -51,7 +51,7 @@ class StoreTool:
 
 def status(result: Result) -> str:
     """The word that storetool begins its error with; "ok" without one."""
-    found = re.search(r"^(?!requests)(\w+): ", result.err, re.MULTILINE)
+    found = re.search(r"^(?!requests|walship)(\w+): ", result.err, re.MULTILINE)
     if result.status == 0:
         return "ok"
     if found is None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from .host import Daemon, free_ports, run
 
 GOOD, EXPIRED, WRONG_NAME, UNTRUSTED = "good", "expired", "wrong-name", "untrusted"
+AWS = "aws"
 
 _CA_CONF = """\
 [ca]
@@ -26,7 +27,7 @@ unique_subject = no
 commonName = supplied
 [extensions]
 subjectAltName = {names}
-extendedKeyUsage = serverAuth
+extendedKeyUsage = serverAuth,clientAuth
 basicConstraints = CA:FALSE
 """
 
@@ -52,6 +53,14 @@ class Authority:
             "20200101000000Z",
             "20990101000000Z",
         )
+        self._make_leaf(
+            AWS,
+            "ca",
+            "DNS:s3.us-east-1.amazonaws.com,DNS:*.s3.us-east-1.amazonaws.com,"
+            "DNS:s3.eu-central-1.amazonaws.com,DNS:*.s3.eu-central-1.amazonaws.com",
+            "20200101000000Z",
+            "20990101000000Z",
+        )
         self._make_leaf(UNTRUSTED, "other", names, "20200101000000Z", "20990101000000Z")
 
     @property
@@ -64,6 +73,11 @@ class Authority:
 
     def context(self) -> ssl.SSLContext:
         return ssl.create_default_context(cafile=str(self.ca_file))
+
+    def server_context(self, name: str = GOOD) -> ssl.SSLContext:
+        made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        made.load_cert_chain(self.chain(name))
+        return made
 
     def _key(self, name: str) -> list[str]:
         return [
@@ -100,7 +114,10 @@ class Authority:
 
 
 class TlsProxy:
-    """https on a port of its own, to a plain http port."""
+    """https on a port of its own, to a plain http port.
+
+    clients: only for those with a certificate of the authority.
+    """
 
     def __init__(
         self,
@@ -110,9 +127,11 @@ class TlsProxy:
         certificate: str = GOOD,
         *,
         versions: str = "ssl-min-ver TLSv1.2 ssl-max-ver TLSv1.3",
+        clients: bool = False,
     ) -> None:
         home.mkdir(parents=True, exist_ok=True)
         self.port = free_ports()
+        verify = f"ca-file {authority.ca_file} verify required" if clients else ""
         conf = home / "haproxy.cfg"
         conf.write_text(
             "global\n"
@@ -125,7 +144,7 @@ class TlsProxy:
             "  option http-keep-alive\n"
             "frontend f\n"
             f"  bind 127.0.0.1:{self.port} ssl crt {authority.chain(certificate)} "
-            f"{versions} alpn http/1.1\n"
+            f"{versions} alpn http/1.1 {verify}\n"
             "  default_backend b\n"
             "backend b\n"
             f"  server s 127.0.0.1:{upstream_port}\n",
