@@ -114,6 +114,8 @@ struct config
 	int64_t archive_wait_ms;          /* 10 min, backup waits for its WAL */
 	int64_t backup_max_age_ms; /* 7 d, a start older than this is dead */
 
+	int64_t fetch_ahead_bytes; /* 256 MB of segments in the spool; 0: none */
+
 	int push_workers;          /* 4: segments stored at once; 1: none ahead */
 	int64_t push_memory_bytes; /* 32 MB, for their stored form */
 

@@ -73,7 +73,7 @@ descend(int *fd, const char *name, const char *path)
 
 /* So that another repository, or another key, has a spool of its own. */
 static bool
-repository_hash(const struct config *cfg, const struct keyring *ring,
+repository_hash(const struct config *cfg, const uint8_t *key_id,
 				char hex[2 * HASH_BYTES + 1])
 {
 	crypto_generichash_state state;
@@ -87,30 +87,23 @@ repository_hash(const struct config *cfg, const struct keyring *ring,
 	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
 		(void) crypto_generichash_update(&state, (const uint8_t *) parts[i],
 										 strlen(parts[i]) + 1);
-	if (keyring_sealed(ring))
-		(void) crypto_generichash_update(&state, keyring_first_id(ring),
-										 KEY_ID_BYTES);
+	if (key_id != NULL)
+		(void) crypto_generichash_update(&state, key_id, KEY_ID_BYTES);
 	(void) crypto_generichash_final(&state, hash, sizeof(hash));
 	(void) sodium_bin2hex(hex, 2 * HASH_BYTES + 1, hash, sizeof(hash));
 	return true;
 }
 
 void
-spool_open(struct spool *spool, const struct config *cfg,
-		   const struct keyring *ring, uint64_t system_identifier,
-		   const char *datadir)
+spool_open_top(struct spool *spool, const struct config *cfg,
+			   const char *datadir)
 {
-	char hash[2 * HASH_BYTES + 1];
-	char cluster[24];
 	int n;
 
 	spool->fd = -1;
-	if (cfg->spool == NULL || cfg->spool[0] != '/' ||
-		!repository_hash(cfg, ring, hash))
+	if (cfg->spool == NULL || cfg->spool[0] != '/')
 		return;
-	(void) snprintf(cluster, sizeof(cluster), "%" PRIu64, system_identifier);
-	n = snprintf(spool->path, sizeof(spool->path), "%s/%s/%s", cfg->spool,
-				 hash, cluster);
+	n = snprintf(spool->path, sizeof(spool->path), "%s", cfg->spool);
 	if (n < 0 || (size_t) n >= sizeof(spool->path))
 		return;
 	spool->fd = open(cfg->spool, DIRECTORY);
@@ -120,12 +113,63 @@ spool_open(struct spool *spool, const struct config *cfg,
 		log_info("spool \"%s\" is not used: it lies in the data directory",
 				 cfg->spool);
 	else if (is_private(spool->fd, cfg->spool))
+		return;
+	spool_close(spool);
+}
+
+void
+spool_open_known(struct spool *spool, const struct config *cfg,
+				 const uint8_t *key_id, uint64_t system_identifier,
+				 const char *datadir)
+{
+	char hash[2 * HASH_BYTES + 1];
+	char cluster[24];
+	int n;
+
+	spool_open_top(spool, cfg, datadir);
+	if (spool->fd < 0)
+		return;
+	(void) snprintf(cluster, sizeof(cluster), "%" PRIu64, system_identifier);
+	if (repository_hash(cfg, key_id, hash))
+		n = snprintf(spool->path, sizeof(spool->path), "%s/%s/%s", cfg->spool,
+					 hash, cluster);
+	else
+		n = -1;
+	if (n < 0 || (size_t) n >= sizeof(spool->path))
 	{
-		descend(&spool->fd, hash, spool->path);
-		descend(&spool->fd, cluster, spool->path);
+		spool_close(spool);
 		return;
 	}
-	spool_close(spool);
+	descend(&spool->fd, hash, spool->path);
+	descend(&spool->fd, cluster, spool->path);
+}
+
+void
+spool_open(struct spool *spool, const struct config *cfg,
+		   const struct keyring *ring, uint64_t system_identifier,
+		   const char *datadir)
+{
+	spool_open_known(spool, cfg,
+					 keyring_sealed(ring) ? keyring_first_id(ring) : NULL,
+					 system_identifier, datadir);
+}
+
+void
+spool_open_unread(struct spool *spool, const struct config *cfg,
+				  uint64_t system_identifier, const char *datadir)
+{
+	const char *said =
+		cfg->key_file != NULL ? cfg->key_file : cfg->key_command;
+	uint8_t id[crypto_generichash_BYTES];
+
+	spool->fd = -1;
+	if (cfg->encryption == ENCRYPTION_NONE || said == NULL)
+		said = "";
+	if (sodium_init() < 0 ||
+		crypto_generichash(id, sizeof(id), (const uint8_t *) said,
+						   strlen(said), NULL, 0) != 0)
+		return;
+	spool_open_known(spool, cfg, id, system_identifier, datadir);
 }
 
 void

@@ -31,6 +31,22 @@ extern void spool_open(struct spool *spool, const struct config *cfg,
 					   const char *datadir);
 extern void spool_close(struct spool *spool);
 
+/* The same for whoever knows the first key's id (NULL: unsealed) only. */
+extern void spool_open_known(struct spool *spool, const struct config *cfg,
+							 const uint8_t *key_id, uint64_t system_identifier,
+							 const char *datadir);
+
+/*
+ * The same for whoever has not read the keys: what the settings say of them
+ * stands for the first one's id, so it is another directory.
+ */
+extern void spool_open_unread(struct spool *spool, const struct config *cfg,
+							  uint64_t system_identifier, const char *datadir);
+
+/* The directory <spool> itself, under the same rules. */
+extern void spool_open_top(struct spool *spool, const struct config *cfg,
+						   const char *datadir);
+
 /*
  * A directory in a spool for what belongs to one data directory, by its
  * device and inode: several servers of one cluster may share a host.  kind

@@ -12,10 +12,12 @@
 #include "common/cli.h"
 #include "common/log.h"
 #include "common/session.h"
+#include "common/spool.h"
 #include "walship/datadir.h"
 #include "walship/fetch.h"
+#include "walship/fetch_ahead.h"
 #include "walship/fetch_policy.h"
-#include "common/spool.h"
+#include "walship/worker.h"
 
 #define OPTION_MODE   0x2000
 #define USAGE_CODE    2
@@ -98,24 +100,32 @@ parse_arguments(int argc, char **argv, struct request *request)
 	return -1;
 }
 
-/* Opens everything that a fetch needs; any failure is explained in err. */
-static enum status
-open_session(struct request *request, struct session *session, struct err *err)
+static uint64_t
+cluster_at_hand(const struct request *request)
 {
-	const struct cli_common *common = &request->common;
-	uint64_t at_hand = request->found_dir == ST_OK
-						   ? request->dir.control.system_identifier
-						   : 0;
-	enum status status = session_configure_for(session, common, at_hand, err);
+	return request->found_dir == ST_OK ? request->dir.control.system_identifier
+									   : 0;
+}
 
-	if (status != ST_OK)
-		return status;
+static const char *
+data_directory(const struct request *request)
+{
+	return request->found_dir == ST_OK ? request->dir.path : NULL;
+}
+
+/* Opens what a request needs; any failure is explained in err. */
+static enum status
+open_repo(struct request *request, struct session *session, struct err *err)
+{
+	enum status status;
+
 	if (request->found_dir != ST_OK && request->found_dir != ST_MISSING)
 	{
 		*err = request->dir_err;
 		return request->found_dir;
 	}
-	status = session_open_repo(session, common, at_hand, err);
+	status = session_open_repo(session, &request->common,
+							   cluster_at_hand(request), err);
 	if (status != ST_OK)
 		return status;
 	store_set_timeout(session->repo.store,
@@ -128,33 +138,83 @@ open_session(struct request *request, struct session *session, struct err *err)
 			   : status;
 }
 
+/* From the repository. */
 static enum fetch_finding
-fetch(struct request *request, struct err *err)
+fetch(struct request *request, struct session *session, struct err *err)
+{
+	struct spool spool;
+	enum fetch_finding finding;
+	enum status status = open_repo(request, session, err);
+	struct fetch f = {
+		.repo = &session->repo,
+		.spool = &spool,
+		.name = &request->name,
+		.path = request->path,
+		.mode = request->mode,
+		.patience = {.recovery_ms = session->cfg->fetch_timeout_ms,
+					 .standby_ms = session->cfg->fetch_timeout_standby_ms},
+		.cancel = cli_cancel(),
+	};
+
+	if (status != ST_OK)
+		return fetch_policy_finding(status);
+	spool_open_unread(&spool, session->cfg, session->repo.system_identifier,
+					  data_directory(request));
+	finding = fetch_file(&f, err);
+	spool_close(&spool);
+	return finding;
+}
+
+/* What was fetched ahead, or from the repository. */
+static enum fetch_finding
+get(struct request *request, struct session *session,
+	struct fetch_ahead *ahead, struct err *err)
+{
+	const struct wal_name *name = &request->name;
+	enum fetch_finding finding;
+
+	if (name->kind != WAL_SEGMENT)
+	{
+		finding = fetch(request, session, err);
+		if (finding == FOUND && name->kind == WAL_HISTORY)
+			fetch_ahead_learn(ahead, name->timeline);
+		return finding;
+	}
+	if (fetch_ahead_take(ahead, name, request->path))
+		return FOUND;
+	fetch_ahead_begin(ahead, name);
+	finding = fetch(request, session, err);
+	fetch_ahead_end(ahead, name, request->path, finding);
+	return finding;
+}
+
+/* The whole way, from the configuration on. */
+static enum fetch_finding
+serve(struct request *request, struct err *err)
 {
 	struct session session = {0};
-	enum status status = open_session(request, &session, err);
-	enum fetch_finding finding = fetch_policy_finding(status);
+	struct fetch_ahead ahead;
+	struct spool spool;
+	uint64_t at_hand = cluster_at_hand(request);
+	uint64_t cluster;
+	const char *dir = data_directory(request);
+	enum fetch_finding finding;
+	enum status status =
+		session_configure_for(&session, &request->common, at_hand, err);
 
-	if (status == ST_OK)
-	{
-		struct spool spool;
-		struct fetch f = {
-			.repo = &session.repo,
-			.spool = &spool,
-			.name = &request->name,
-			.path = request->path,
-			.mode = request->mode,
-			.patience = {.recovery_ms = session.cfg->fetch_timeout_ms,
-						 .standby_ms = session.cfg->fetch_timeout_standby_ms},
-			.cancel = cli_cancel(),
-		};
-
-		spool_open(&spool, session.cfg, session.ring,
-				   session.repo.system_identifier,
-				   request->found_dir == ST_OK ? request->dir.path : NULL);
-		finding = fetch_file(&f, err);
-		spool_close(&spool);
-	}
+	if (status != ST_OK)
+		return fetch_policy_finding(status);
+	/* What contradicts --cluster is not fetched, ahead neither. */
+	if (session_choose_cluster(&session, &request->common, at_hand, &cluster,
+							   err) != ST_OK)
+		dir = NULL;
+	spool_open_unread(&spool, session.cfg, at_hand, dir);
+	if (request->mode == FETCH_ENDING && dir != NULL)
+		fetch_ahead_over(&spool, dir);
+	fetch_ahead_open(&ahead, session.cfg, &spool, at_hand, dir, request->mode);
+	finding = get(request, &session, &ahead, err);
+	fetch_ahead_close(&ahead);
+	spool_close(&spool);
 	session_close(&session);
 	return finding;
 }
@@ -212,38 +272,74 @@ exit_code(enum fetch_answer answer)
 	return FETCH_EXIT_FATAL;
 }
 
+/* What the request is for, and from whom. */
+static enum fetch_finding
+understand(struct request *request, struct err *err)
+{
+	enum wal_name_kind kind = WAL_SEGMENT;
+	const char *dir = ".";
+	enum fetch_finding finding;
+
+	request->found_dir =
+		datadir_find(request->path, &request->dir, &request->dir_err);
+	if (request->found_dir == ST_OK)
+		dir = request->dir.path;
+	finding = fetch_policy_finding(
+		wal_name_parse(&request->name, request->name_text, err));
+	if (finding == FOUND)
+		kind = request->name.kind;
+	request->mode =
+		fetch_policy_mode(request->said, datadir_has(dir, "standby.signal"),
+						  datadir_has(dir, "recovery.signal"), kind);
+	return finding;
+}
+
+/*
+ * Timeline 1 has no history, and the server asks for it at every start, which
+ * is answered without more.  At the end of a recovery of timeline 1 it is the
+ * only call to tell that what was fetched ahead is of no use any more.
+ */
+static void
+end_first_timeline(struct request *request)
+{
+	struct session session = {0};
+	struct spool spool;
+	struct err err;
+
+	if (understand(request, &err) != FOUND || request->mode != FETCH_ENDING ||
+		request->found_dir != ST_OK ||
+		session_configure_for(&session, &request->common,
+							  cluster_at_hand(request), &err) != ST_OK)
+		return;
+	spool_open_unread(&spool, session.cfg, cluster_at_hand(request),
+					  request->dir.path);
+	fetch_ahead_over(&spool, request->dir.path);
+	spool_close(&spool);
+	session_close(&session);
+}
+
 int
 main(int argc, char **argv)
 {
 	struct request request = {.said = EXPLICIT_NONE};
 	enum fetch_finding finding;
 	enum fetch_answer answer;
-	enum wal_name_kind kind = WAL_SEGMENT;
-	const char *dir = ".";
 	struct err err;
 	int code;
 
 	cli_signals();
+	worker_title_init(argc, argv);
 	code = parse_arguments(argc, argv, &request);
 	if (code >= 0)
 		return code;
-	/* It never exists, and the server asks for it at every start. */
 	if (strcmp(request.name_text, FIRST_HISTORY) == 0)
+	{
+		end_first_timeline(&request);
 		return exit_code(ANSWER_ABSENT);
-
-	request.found_dir =
-		datadir_find(request.path, &request.dir, &request.dir_err);
-	if (request.found_dir == ST_OK)
-		dir = request.dir.path;
-	finding = fetch_policy_finding(
-		wal_name_parse(&request.name, request.name_text, &err));
+	}
+	finding = understand(&request, &err);
 	if (finding == FOUND)
-		kind = request.name.kind;
-	request.mode =
-		fetch_policy_mode(request.said, datadir_has(dir, "standby.signal"),
-						  datadir_has(dir, "recovery.signal"), kind);
-	if (finding == FOUND)
-		finding = fetch(&request, &err);
+		finding = serve(&request, &err);
 	answer = fetch_policy_answer(request.mode, finding);
 	tell(&request, finding, answer, &err);
 	return exit_code(answer);

@@ -120,6 +120,8 @@ class World:
             "repository": f"file://{self.repo}",
             "key_file": archive.key,
             "spool": work_dir / "spool",
+            # What one call finds must not hang on what was found before it.
+            "fetch_ahead": "0MB",
             **TIMEOUTS,
         }
         self.spool = work_dir / "spool"
@@ -137,6 +139,10 @@ class World:
         own(self.repo)
         if not both:
             shutil.rmtree(self.wal("00000002"))
+        return self.configure()
+
+    def configure(self) -> World:
+        """Writes the good configuration, after a change of keys."""
         write_config(self.good, **self.keys)
         return self
 
@@ -155,8 +161,7 @@ class World:
             "s3_access_key_id": gateway.credentials.access_key,
             "s3_secret_access_key": gateway.credentials.secret_key,
         }
-        write_config(self.good, **self.keys)
-        return self
+        return self.configure()
 
     def wal(self, timeline: str = "00000001") -> Path:
         return self.repo / str(self.archive.system_identifier) / "wal" / timeline
