@@ -3,23 +3,20 @@
  */
 #include "basebackup/backup.h"
 
-#include <errno.h>
 #include <inttypes.h>
-#include <pwd.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
+#include "basebackup/begin.h"
 #include "basebackup/json.h"
 #include "basebackup/publish.h"
 #include "basebackup/receive.h"
+#include "basebackup/reclaim.h"
 #include "basebackup/report.h"
 #include "common/cli.h"
 #include "common/log.h"
-#include "walship_build.h"
-
-#define START_TRIES 5
 
 /* For what only adds to the backup: the ordinary connection, the report. */
 #define SIDE_TIMEOUT_MS 60000
@@ -30,6 +27,9 @@ struct backup
 	const struct backup_options *options;
 	struct backup_result *result;
 	struct publication pub;
+	struct begun begun;
+	struct reclaim_result reclaim;
+	const char *base_id; /* the one of bases, if there is a base */
 	struct pack_writer *packs;
 	struct stream *stream;
 	char host[HOST_NAME_MAX_BYTES];
@@ -37,73 +37,6 @@ struct backup
 	int64_t client_start; /* by our clock, */
 	int64_t server_start; /* and by the server's; 0: unknown */
 };
-
-static void
-make_id(struct backup *b, int64_t now)
-{
-	const struct server_facts *facts = b->source->facts;
-	time_t t = (time_t) now;
-	struct tm tm;
-	char when[17]; /* "20261121T010203Z" */
-
-	(void) gmtime_r(&t, &tm);
-	(void) strftime(when, sizeof(when), "%Y%m%dT%H%M%SZ", &tm);
-	(void) snprintf(b->result->id, sizeof(b->result->id),
-					"%016" PRIX64 "-%08" PRIX32 "-%s", facts->lsn,
-					facts->timeline, when);
-}
-
-static enum status
-put_start_once(struct backup *b, struct json *json, struct err *err)
-{
-	struct repo *repo = &b->source->session->repo;
-	const struct passwd *pw = getpwuid(geteuid());
-	char name[OBJECT_NAME_MAX + 1];
-	char text[32];
-	const char *line;
-	size_t len;
-	enum status status;
-
-	json_begin(json);
-	json_int(json, "format", 1);
-	json_text(json, "id", b->result->id);
-	json_array(json, "bases");
-	json_array_end(json);
-	json_text(json, "time", time_format((int64_t) time(NULL), text));
-	json_text(json, "host", b->host);
-	(void) snprintf(text, sizeof(text), "%lu", (unsigned long) geteuid());
-	json_text(json, "user", pw != NULL ? pw->pw_name : text);
-	json_int(json, "pid", (int64_t) getpid());
-	json_text(json, "walship_version", WALSHIP_VERSION);
-	status = json_done(json, &line, &len, err);
-	if (status != ST_OK)
-		return status;
-	repo_backup_name(name, b->result->id, "start");
-	return repo_put_bytes(repo, OBJECT_START, name, line, len, err);
-}
-
-/*
- * Step 1.  An id that is taken (by another backup of the same second, or by
- * our own lost answer) is left alone: dead, like any start without packs.
- */
-static enum status
-put_start(struct backup *b, struct err *err)
-{
-	struct deadline d = deadline_in(-1, cli_cancel());
-	struct json *json = NULL;
-	enum status status = json_new(&json, err);
-
-	for (int i = 0; status == ST_OK; i++)
-	{
-		make_id(b, (int64_t) time(NULL));
-		status = put_start_once(b, json, err);
-		if (status != ST_EXISTS || i + 1 == START_TRIES)
-			break;
-		status = deadline_sleep(&d, 1000, err);
-	}
-	json_free(json);
-	return status;
-}
 
 /* What only an ordinary connection tells.  A refusal costs only that. */
 static enum status
@@ -229,6 +162,10 @@ summarize(struct backup *b)
 	struct manifest_summary *s = &b->pub.summary;
 
 	s->id = b->result->id;
+	s->nbases = b->base_id != NULL ? 1 : 0;
+	s->bases = &b->base_id;
+	s->full = b->begun.full;
+	s->digest_key = b->begun.digest_key;
 	s->system_identifier = facts->system_identifier;
 	s->label = b->options->label;
 	s->server_version = facts->version;
@@ -254,14 +191,45 @@ fill_result(struct backup *b)
 	b->result->bytes = s->bytes;
 	b->result->packs = s->packs;
 	b->result->stored_bytes = s->stored_bytes;
+	b->result->digest_bytes = s->digest_bytes;
+	b->result->referenced_bytes = s->referenced_bytes;
+	b->result->changed_bytes = pack_writer_counts(b->packs)->changed;
+	b->result->rewritten_bytes = pack_writer_counts(b->packs)->rewritten;
 	b->result->stop_lsn = s->stop_lsn;
 	b->result->timeline = s->timeline;
 	b->result->start_time = s->start_time;
 	b->result->stop_time = s->stop_time;
 }
 
+/* Steps 1 and 2 of FORMAT.md section 7. */
 static enum status
-run_steps(struct backup *b, struct err *err)
+begin(struct backup *b, struct err *err)
+{
+	const struct begin_request request = {.repo = b->pub.repo,
+										  .facts = b->source->facts,
+										  .host = b->host,
+										  .full = b->options->full};
+	enum status status = backup_begin(&request, &b->begun, err);
+
+	memcpy(b->result->id, b->begun.id, sizeof(b->begun.id));
+	b->pub.start_put_ms = b->begun.start_put_ms;
+	b->pub.base = b->begun.base;
+	if (status != ST_OK)
+		return status;
+	if (b->begun.base == NULL)
+	{
+		log_info("a full backup: %s", b->begun.why_full);
+		return ST_OK;
+	}
+	b->base_id = base_summary(b->begun.base)->id;
+	(void) snprintf(b->result->base, sizeof(b->result->base), "%s",
+					b->base_id);
+	log_info("building on backup %s", b->base_id);
+	return ST_OK;
+}
+
+static enum status
+open_packs(struct backup *b, struct err *err)
 {
 	const struct pack_target target = {.cfg = b->source->session->cfg,
 									   .ring = b->source->session->ring,
@@ -269,15 +237,38 @@ run_steps(struct backup *b, struct err *err)
 										   b->source->facts->system_identifier,
 									   .backup_id = b->result->id,
 									   .cancel = cli_cancel()};
-	enum status status = put_start(b, err);
+	struct pack_source source = {.page_size = b->source->facts->page_size,
+								 .digest_key = b->begun.digest_key,
+								 .base = b->begun.base};
+	enum status status = pack_pool_new(&target, &b->pub.pool, err);
 
-	b->pub.start_put_ms = publish_clock_ms();
+	if (status != ST_OK)
+		return status;
+	source.pool = b->pub.pool;
+	if (b->begun.base != NULL)
+		status = reclaim_base(b->begun.base,
+							  b->pub.repo->cfg->pack_max_age_ms / 1000,
+							  b->client_start, &b->reclaim, err);
+	if (status != ST_OK)
+		return status;
+	source.retired = b->reclaim.retired;
+	if (b->reclaim.nretired > 0)
+		log_info("what %u of %u older packs hold is stored again",
+				 b->reclaim.nretired, b->reclaim.npacks);
+	status = pack_writer_new(&source, &b->packs, err);
+	b->pub.packs = b->packs;
+	return status;
+}
+
+static enum status
+run_steps(struct backup *b, struct err *err)
+{
+	enum status status = begin(b, err);
+
 	if (status == ST_OK)
 		status = manifest_writer_new(&b->pub.manifest, err);
 	if (status == ST_OK)
-		status = pack_pool_new(&target, &b->pub.pool, err);
-	if (status == ST_OK)
-		status = pack_writer_new(b->pub.pool, &b->packs, err);
+		status = open_packs(b, err);
 	if (status == ST_OK)
 		status = record_server(b, err);
 	if (status == ST_OK)
@@ -304,6 +295,14 @@ backup_result_members(const struct backup_result *r, struct json *json)
 	json_int(json, "bytes", (int64_t) r->bytes);
 	json_int(json, "packs", (int64_t) r->packs);
 	json_int(json, "stored_bytes", (int64_t) r->stored_bytes);
+	if (r->base[0] != '\0')
+		json_text(json, "base", r->base);
+	else
+		json_null(json, "base");
+	json_int(json, "digest_bytes", (int64_t) r->digest_bytes);
+	json_int(json, "referenced_bytes", (int64_t) r->referenced_bytes);
+	json_int(json, "changed_bytes", (int64_t) r->changed_bytes);
+	json_int(json, "rewritten_bytes", (int64_t) r->rewritten_bytes);
 	json_bool(json, "checksums_verified", r->checksums_verified);
 	json_int(json, "duration_ms", r->duration_ms);
 }
@@ -365,5 +364,7 @@ backup_run(const struct backup_source *source,
 	stream_free(b.stream);
 	pack_writer_free(b.packs);
 	manifest_writer_free(b.pub.manifest);
+	begun_free(&b.begun);
+	free(b.reclaim.retired);
 	return status;
 }

@@ -38,6 +38,7 @@ struct backup_options
 	uint32_t max_rate_kb; /* 0: unlimited */
 	bool no_verify;       /* the server does not verify page checksums */
 	bool lz4;             /* the server compresses what it sends */
+	bool full;            /* refer to no older backup */
 	bool progress;        /* a line on the terminal, if there is one */
 };
 
@@ -49,6 +50,11 @@ struct backup_result
 	uint64_t bytes;
 	uint64_t packs;
 	uint64_t stored_bytes;
+	char base[BACKUP_ID_ROOM]; /* what it builds on; empty: nothing */
+	uint64_t digest_bytes;     /* stored size of digests and maps */
+	uint64_t referenced_bytes; /* stored size of older packs in use */
+	uint64_t changed_bytes;    /* content that was stored as it is new, */
+	uint64_t rewritten_bytes;  /* and to keep restores cheap */
 	uint64_t start_lsn;
 	uint64_t stop_lsn;
 	uint32_t timeline;

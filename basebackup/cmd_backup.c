@@ -30,6 +30,7 @@ static const char help[] =
 	"  -c, --checkpoint=MODE      \"spread\" begins gently, within the time of\n"
 	"                             a regular checkpoint (the default); \"fast\"\n"
 	"                             begins at once, at the price of more I/O\n"
+	"      --full                 refers to no older backup\n"
 	"  -r, --max-rate=RATE        at most RATE kB per second from the server;\n"
 	"                             \"M\" behind it: MB\n"
 	"      --compress=HOW         \"server-lz4\": the server compresses what it\n"
@@ -46,7 +47,8 @@ enum
 	OPT_MAX_RATE = 'r',
 	OPT_COMPRESS = 1000,
 	OPT_NO_VERIFY,
-	OPT_JSON
+	OPT_JSON,
+	OPT_FULL
 };
 
 struct arguments
@@ -138,6 +140,9 @@ take_option(struct arguments *a, int opt, char **argv)
 		case OPT_JSON:
 			a->json = true;
 			return -1;
+		case OPT_FULL:
+			a->backup.full = true;
+			return -1;
 		default:
 			if (pg_options_take(&a->pg, opt, optarg))
 				return -1;
@@ -157,6 +162,7 @@ take_arguments(struct arguments *a, int argc, char **argv)
 		{"compress", required_argument, NULL, OPT_COMPRESS},
 		{"no-verify-checksums", no_argument, NULL, OPT_NO_VERIFY},
 		{"json", no_argument, NULL, OPT_JSON},
+		{"full", no_argument, NULL, OPT_FULL},
 		{NULL, 0, NULL, 0}};
 	int opt;
 

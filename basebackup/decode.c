@@ -35,6 +35,22 @@ hex_parse32(const char *text, uint32_t *out)
 }
 
 bool
+hex_decode(const char *hex, uint8_t *out, size_t len)
+{
+	if (strlen(hex) != 2 * len)
+		return false;
+	for (size_t i = 0; i < len; i++)
+	{
+		int high = hex_digit(hex[2 * i]), low = hex_digit(hex[2 * i + 1]);
+
+		if (high < 0 || low < 0)
+			return false;
+		out[i] = (uint8_t) (high << 4 | low);
+	}
+	return true;
+}
+
+bool
 hex_decode_text(const char *hex, char *out, size_t size)
 {
 	size_t len = strlen(hex);

@@ -14,6 +14,9 @@
 /* Eight lower-case hex digits. */
 extern bool hex_parse32(const char *text, uint32_t *out);
 
+/* Lower-case hex to exactly len bytes. */
+extern bool hex_decode(const char *hex, uint8_t *out, size_t len);
+
 /*
  * Lower-case hex to a text without zero bytes, which with its terminating
  * zero fits into size bytes.

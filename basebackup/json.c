@@ -201,6 +201,12 @@ json_element(struct json *json, int64_t value)
 }
 
 void
+json_string(struct json *json, const char *value)
+{
+	string(json, value);
+}
+
+void
 json_array_end(struct json *json)
 {
 	check(json, yajl_gen_array_close(json->gen));

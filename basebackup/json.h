@@ -31,9 +31,10 @@ extern void json_null(struct json *json, const char *key);
 /* key, or key_hex if the path is not UTF-8. */
 extern void json_path(struct json *json, const char *key, const char *path);
 
-/* Arrays: of numbers and arrays of numbers, or empty. */
+/* Arrays: of numbers, of arrays of numbers, of texts, or empty. */
 extern void json_array(struct json *json, const char *key);
 extern void json_element(struct json *json, int64_t value);
+extern void json_string(struct json *json, const char *value);
 extern void json_inner(struct json *json);
 extern void json_array_end(struct json *json);
 

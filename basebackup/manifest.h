@@ -25,6 +25,10 @@ struct manifest_summary
 	const char *label;
 	int server_version;
 	uint32_t timeline;
+	size_t nbases;
+	const char *const *bases;
+	const char *full;          /* the full backup that began the chain */
+	const uint8_t *digest_key; /* PAGE_KEY_BYTES */
 	uint64_t start_lsn;
 	uint64_t stop_lsn;
 	int64_t start_time; /* seconds since 1970 */
@@ -36,11 +40,13 @@ struct manifest_summary
 	bool checksums_verified; /* by the server, as it sent the pages */
 	uint32_t data_directory_mode;
 	bool from_standby;
-	uint64_t files; /* set by the writer, as are the next four */
+	uint64_t files; /* set by the writer, as are the next six */
 	uint64_t bytes;
-	uint64_t packs;
+	uint64_t packs; /* this backup's own, as are its digests */
 	uint64_t stored_bytes;
 	uint64_t referenced_bytes;
+	uint64_t digests;
+	uint64_t digest_bytes;
 	const char *host;
 	int64_t duration_ms;
 };
@@ -51,7 +57,7 @@ extern enum status
 manifest_writer_new(struct manifest_writer **out, struct err *err) ERR_CHECK;
 extern void manifest_writer_free(struct manifest_writer *writer);
 
-/* Lines, in any order but for the packs, which come by their index. */
+/* Lines, in any order but for packs and digests, which ascend by index. */
 extern enum status
 manifest_add_tablespace(struct manifest_writer *writer, uint32_t oid,
 						const char *location, struct err *err) ERR_CHECK;
@@ -79,10 +85,26 @@ struct manifest_file
 extern enum status
 manifest_add_file(struct manifest_writer *writer,
 				  const struct manifest_file *file, struct err *err) ERR_CHECK;
-extern enum status
-manifest_add_pack(struct manifest_writer *writer, const char *backup_id,
-				  uint32_t n, const struct pack_record *record,
-				  struct err *err) ERR_CHECK;
+
+/* A pack or a digest object that files refer to. */
+struct manifest_object
+{
+	enum pack_kind kind;
+	uint32_t index;        /* by which they do */
+	const char *backup_id; /* whose it is, */
+	bool own;              /* this one's, or an older one's */
+	uint32_t n;
+	const uint8_t *header;
+	size_t header_len;
+	const uint32_t *frames; /* stored length of each */
+	size_t nframes;
+	uint32_t data_len;
+	const uint32_t *live; /* bytes in use, by frame of data; NULL: all */
+};
+
+extern enum status manifest_add_object(struct manifest_writer *writer,
+									   const struct manifest_object *object,
+									   struct err *err) ERR_CHECK;
 
 /*
  * Completes the summary and seals the manifest into buf, which is made here.

@@ -13,6 +13,7 @@ enum stage
 {
 	STAGE_SUMMARY,
 	STAGE_FILES, /* tablespace, setting, config, dir, file */
+	STAGE_DIGESTS,
 	STAGE_PACKS,
 	STAGE_END
 };
@@ -24,13 +25,12 @@ struct manifest_reader
 	struct jsonl_parser *parser;
 	enum stage stage;
 	struct backup_summary summary;
-	uint64_t files, dirs, packs, bytes;
+	uint64_t files, dirs, digests, packs, bytes;
 
 	uint64_t *paths; /* a hash of each */
 	size_t npaths, paths_size;
 
-	uint32_t *pack_used; /* by pack, where its last extent ends */
-	size_t npack_used, pack_used_size;
+	struct object_uses pack_uses, digest_uses;
 
 	char path[MANIFEST_PATH_MAX + 1]; /* decoded from path_hex */
 	uint8_t header[OBJECT_HEADER_MAX];
@@ -160,73 +160,6 @@ check_paths(struct manifest_reader *r, struct err *err)
 	return ST_OK;
 }
 
-/* Notes that pack is used up to end. */
-static enum status
-use_pack(struct manifest_reader *r, uint32_t pack, uint32_t end,
-		 struct err *err)
-{
-	if (pack >= r->pack_used_size)
-	{
-		size_t size = r->pack_used_size == 0 ? 1024 : r->pack_used_size;
-		uint32_t *grown;
-
-		while (size <= pack)
-			size *= 2;
-		grown = reallocarray(r->pack_used, size, sizeof(*grown));
-		if (grown == NULL)
-			return nomem(err);
-		memset(grown + r->pack_used_size, 0,
-			   (size - r->pack_used_size) * sizeof(*grown));
-		r->pack_used = grown;
-		r->pack_used_size = size;
-	}
-	if (pack >= r->npack_used)
-		r->npack_used = (size_t) pack + 1;
-	if (r->pack_used[pack] < end)
-		r->pack_used[pack] = end;
-	return ST_OK;
-}
-
-/*
- * Extents in order make up the file.  Pack numbers are believed only up to
- * what the summary lets expect, so that a huge one costs no memory.
- */
-static enum status
-get_extents(struct manifest_reader *r, const struct jsonl_line *line,
-			struct manifest_entry *file, struct err *err)
-{
-	const struct jsonl_member *m = jsonl_find(line, "extents");
-	uint64_t total = 0;
-	enum status st;
-
-	if (m == NULL || m->type != JSONL_NUMBERS ||
-		(m->count > 0 && m->width != 3))
-		return jsonl_invalid(line, "extents", err);
-	for (size_t i = 0; i < m->count; i++)
-	{
-		int64_t pack = m->numbers[3 * i];
-		int64_t position = m->numbers[3 * i + 1];
-		int64_t length = m->numbers[3 * i + 2];
-
-		if (pack < -1 || pack > MANIFEST_PACKS_MAX - 1 || position < 0 ||
-			length < 1 || (uint64_t) length > file->size - total ||
-			(pack == -1 && position != 0) ||
-			(pack >= 0 && (position > MANIFEST_PACK_DATA ||
-						   length > MANIFEST_PACK_DATA - position)))
-			return jsonl_invalid(line, "extents", err);
-		total += (uint64_t) length;
-		if (pack >= 0 &&
-			(st = use_pack(r, (uint32_t) pack, (uint32_t) (position + length),
-						   err)) != ST_OK)
-			return st;
-	}
-	if (total != file->size)
-		return jsonl_invalid(line, "extents", err);
-	file->nextents = m->count;
-	file->extents = m->numbers;
-	return ST_OK;
-}
-
 static enum status
 get_content(struct manifest_reader *r, const struct jsonl_line *line,
 			struct manifest_entry *file, struct err *err)
@@ -235,9 +168,14 @@ get_content(struct manifest_reader *r, const struct jsonl_line *line,
 
 	if ((st = jsonl_get_uint(line, "size", INT64_MAX, &file->size, err)) !=
 			ST_OK ||
-		(st = get_crc(line, &file->crc32c, err)) != ST_OK)
+		(st = get_crc(line, &file->crc32c, err)) != ST_OK ||
+		(st = manifest_get_pages(line, r->summary.page_size, &r->digest_uses,
+								 file, err)) != ST_OK)
 		return st;
-	return get_extents(r, line, file, err);
+	if (jsonl_find(line, "map") != NULL)
+		return manifest_get_maps(line, r->summary.page_size, &r->digest_uses,
+								 file, err);
+	return manifest_get_extents(line, &r->pack_uses, file, err);
 }
 
 static enum status
@@ -370,28 +308,28 @@ take_file(struct manifest_reader *r, const struct jsonl_line *line,
 	return r->handler->file(r->arg, &file, err);
 }
 
+/* What packs and digest objects have in common. */
 static enum status
-take_pack(struct manifest_reader *r, const struct jsonl_line *line,
-		  struct err *err)
+get_object(struct manifest_reader *r, const struct jsonl_line *line,
+		   const char *type, struct object_uses *uses,
+		   struct manifest_pack *out, struct err *err)
 {
 	const struct jsonl_member *frames = jsonl_find(line, "frames");
-	struct manifest_pack pack = {.header = r->header};
 	const char *header;
-	uint64_t index, n;
+	uint64_t index, n, data = 0;
 	enum status st;
 
-	r->stage = STAGE_PACKS;
-	if ((st = jsonl_get_uint(line, "pack", UINT32_MAX, &index, err)) !=
-			ST_OK ||
-		(st = jsonl_get_text(line, "backup", &pack.backup, err)) != ST_OK ||
+	if ((st = jsonl_get_uint(line, type, MANIFEST_PACKS_MAX - 1, &index,
+							 err)) != ST_OK ||
+		(st = jsonl_get_text(line, "backup", &out->backup, err)) != ST_OK ||
 		(st = jsonl_get_uint(line, "n", UINT32_MAX, &n, err)) != ST_OK ||
 		(st = jsonl_get_text(line, "header", &header, err)) != ST_OK)
 		return st;
-	if (index != r->packs)
-		return jsonl_invalid(line, "pack", err);
-	if (!backup_id_parse(pack.backup, NULL))
+	if (!object_uses_take(uses, (uint32_t) index, &out->data_used))
+		return jsonl_invalid(line, type, err);
+	if (!backup_id_parse(out->backup, NULL))
 		return jsonl_invalid(line, "backup", err);
-	if (!base64_decode(header, r->header, sizeof(r->header), &pack.header_len))
+	if (!base64_decode(header, r->header, sizeof(r->header), &out->header_len))
 		return jsonl_invalid(line, "header", err);
 	if (frames == NULL || frames->type != JSONL_NUMBERS ||
 		frames->width != 0 || frames->count < 2 ||
@@ -401,11 +339,57 @@ take_pack(struct manifest_reader *r, const struct jsonl_line *line,
 		if (frames->numbers[i] < 1 ||
 			frames->numbers[i] > 2 * (int64_t) OBJECT_FRAME_MAX)
 			return jsonl_invalid(line, "frames", err);
-	pack.index = (uint32_t) index;
-	pack.n = (uint32_t) n;
-	pack.nframes = frames->count;
-	pack.frames = frames->numbers;
-	pack.data_used = index < r->npack_used ? r->pack_used[index] : 0;
+	if (jsonl_find(line, "data") != NULL &&
+		(st = jsonl_get_uint(line, "data", MANIFEST_PACK_DATA, &data, err)) !=
+			ST_OK)
+		return st;
+	out->data_len = (uint32_t) data;
+	out->index = (uint32_t) index;
+	out->n = (uint32_t) n;
+	out->header = r->header;
+	out->nframes = frames->count;
+	out->frames = frames->numbers;
+	return ST_OK;
+}
+
+static enum status
+take_digest(struct manifest_reader *r, const struct jsonl_line *line,
+			struct err *err)
+{
+	struct manifest_pack digest = {0};
+	enum status st =
+		get_object(r, line, "digest", &r->digest_uses, &digest, err);
+
+	r->stage = STAGE_DIGESTS;
+	if (st != ST_OK)
+		return st;
+	r->digests++;
+	if (r->handler->digest == NULL)
+		return ST_OK;
+	return r->handler->digest(r->arg, &digest, err);
+}
+
+static enum status
+take_pack(struct manifest_reader *r, const struct jsonl_line *line,
+		  struct err *err)
+{
+	const struct jsonl_member *live = jsonl_find(line, "live");
+	struct manifest_pack pack = {0};
+	enum status st = get_object(r, line, "pack", &r->pack_uses, &pack, err);
+
+	r->stage = STAGE_PACKS;
+	if (st != ST_OK)
+		return st;
+	if (live != NULL)
+	{
+		if (live->type != JSONL_NUMBERS || live->width != 0 ||
+			live->count + 1 != pack.nframes)
+			return jsonl_invalid(line, "live", err);
+		for (size_t i = 0; i < live->count; i++)
+			if (live->numbers[i] < 0 || live->numbers[i] > OBJECT_FRAME_MAX)
+				return jsonl_invalid(line, "live", err);
+		pack.live = live->numbers;
+	}
 	r->packs++;
 	if (r->handler->pack == NULL)
 		return ST_OK;
@@ -416,7 +400,8 @@ static enum status
 take_end(struct manifest_reader *r, const struct jsonl_line *line,
 		 struct err *err)
 {
-	uint64_t files, dirs, packs;
+	const struct jsonl_member *count = jsonl_find(line, "digests");
+	uint64_t files, dirs, packs, digests = 0;
 	enum status st;
 
 	if ((st = jsonl_get_uint(line, "files", INT64_MAX, &files, err)) !=
@@ -424,12 +409,18 @@ take_end(struct manifest_reader *r, const struct jsonl_line *line,
 		(st = jsonl_get_uint(line, "dirs", INT64_MAX, &dirs, err)) != ST_OK ||
 		(st = jsonl_get_uint(line, "packs", INT64_MAX, &packs, err)) != ST_OK)
 		return st;
+	if (count != NULL && (st = jsonl_get_uint(line, "digests", INT64_MAX,
+											  &digests, err)) != ST_OK)
+		return st;
 	r->stage = STAGE_END;
 	if (files != r->files || dirs != r->dirs || packs != r->packs ||
-		r->summary.files != r->files || r->summary.bytes != r->bytes)
+		digests != r->digests || r->summary.files != r->files ||
+		r->summary.bytes != r->bytes)
 		return err_set(err, ST_CORRUPT, "the manifest's counts do not agree");
-	if (r->npack_used > r->packs)
+	if (!object_uses_done(&r->pack_uses))
 		return err_set(err, ST_CORRUPT, "an extent is in no pack");
+	if (!object_uses_done(&r->digest_uses))
+		return err_set(err, ST_CORRUPT, "a map or digest is in no object");
 	return check_paths(r, err);
 }
 
@@ -442,6 +433,7 @@ static const struct
 } line_types[] = {
 	{"file", STAGE_FILES, STAGE_FILES, take_file},
 	{"dir", STAGE_FILES, STAGE_FILES, take_dir},
+	{"digest", STAGE_FILES, STAGE_DIGESTS, take_digest},
 	{"pack", STAGE_FILES, STAGE_PACKS, take_pack},
 	{"setting", STAGE_FILES, STAGE_FILES, take_setting},
 	{"config", STAGE_FILES, STAGE_FILES, take_config},
@@ -498,7 +490,8 @@ manifest_reader_free(struct manifest_reader *reader)
 		return;
 	jsonl_free(reader->parser);
 	free(reader->paths);
-	free(reader->pack_used);
+	object_uses_free(&reader->pack_uses);
+	object_uses_free(&reader->digest_uses);
 	free(reader);
 }
 

@@ -8,7 +8,10 @@
  * packs that exist, counts.  Only manifest_end's success makes the whole of
  * it good.
  *
- * Memory: the longest line, 8 bytes for each path and 4 for each pack.
+ * What a file's maps say is not looked at: they lie in other objects.
+ *
+ * Memory: the longest line, 8 bytes for each path and 4 for each pack and
+ * digest object.
  * Failures are ST_CORRUPT with the line's number, ST_CONFIG for a feature
  * that this version does not know, or what a handler returned.
  */
@@ -22,6 +25,7 @@
 
 #include "basebackup/backup_id.h"
 #include "basebackup/jsonl.h"
+#include "basebackup/page.h"
 #include "common/err.h"
 #include "common/object.h"
 
@@ -32,6 +36,9 @@
 #define MANIFEST_FRAMES_MAX  65536 /* of one pack */
 #define MANIFEST_PACK_DATA   ((uint32_t) 16 << 20)
 #define MANIFEST_PACKS_MAX   ((uint32_t) 1 << 24) /* 256 TB of data */
+
+/* What this version knows of "requires". */
+#define MANIFEST_FEATURE_MAPS "maps"
 
 struct backup_summary
 {
@@ -57,6 +64,11 @@ struct backup_summary
 	uint64_t packs;
 	uint64_t stored_bytes;
 	uint64_t referenced_bytes;
+	uint64_t digests;
+	uint64_t digest_bytes;
+	char full[BACKUP_ID_MAX]; /* the full one that began the chain, or "" */
+	bool has_digest_key;
+	uint8_t digest_key[PAGE_KEY_BYTES];
 	char host[MANIFEST_HOST_MAX + 1];
 	char walship_version[MANIFEST_VERSION_MAX + 1];
 	uint64_t duration_ms;
@@ -72,18 +84,28 @@ struct manifest_entry
 	uint32_t crc32c;
 	size_t nextents;
 	const int64_t *extents; /* triples: pack, position, length; checked */
+
+	/* Triples of digest object, position and length, checked. */
+	size_t nmaps;        /* above 0: the maps tell the extents */
+	const int64_t *maps; /* one for each part */
+	size_t npages;       /* 0: there are no page digests */
+	const int64_t *pages;
 };
 
+/* A pack, or a digest object. */
 struct manifest_pack
 {
-	uint32_t index;
+	uint32_t index; /* ascends; what is left out is referred to by nothing */
 	const char *backup; /* id */
 	uint32_t n;
 	const uint8_t *header;
 	size_t header_len;
 	size_t nframes; /* the table's frame included */
 	const int64_t *frames;
-	uint32_t data_used; /* where the last extent in it ends */
+	uint32_t data_len;   /* bytes of data; 0: unknown */
+	const int64_t *live; /* bytes in use, by frame of data; NULL: all */
+	uint32_t data_used;  /* where the last piece of it ends that a line of the
+						  * manifest refers to; maps may refer to more */
 };
 
 /*
@@ -104,6 +126,8 @@ struct manifest_handler
 					   struct err *err);
 	enum status (*file)(void *arg, const struct manifest_entry *file,
 						struct err *err);
+	enum status (*digest)(void *arg, const struct manifest_pack *digest,
+						  struct err *err);
 	enum status (*pack)(void *arg, const struct manifest_pack *pack,
 						struct err *err);
 };

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "basebackup/decode.h"
 #include "basebackup/timestamp.h"
 #include "common/cli.h"
 #include "common/walname.h"
@@ -159,7 +160,52 @@ get_sizes(const struct jsonl_line *line, struct backup_summary *s,
 		(st = get_big(line, "referenced_bytes", &s->referenced_bytes, err)) !=
 			ST_OK)
 		return st;
+	if (jsonl_find(line, "digests") != NULL &&
+		((st = get_big(line, "digests", &s->digests, err)) != ST_OK ||
+		 (st = get_big(line, "digest_bytes", &s->digest_bytes, err)) != ST_OK))
+		return st;
 	return get_big(line, "duration_ms", &s->duration_ms, err);
+}
+
+/* A backup without a key has no page digests. */
+static enum status
+get_chain(const struct jsonl_line *line, struct backup_summary *s,
+		  struct err *err)
+{
+	const char *text;
+	enum status st;
+
+	if (jsonl_find(line, "full") != NULL)
+	{
+		st = get_string(line, "full", s->full, sizeof(s->full), err);
+		if (st != ST_OK)
+			return st;
+		if (!backup_id_parse(s->full, NULL))
+			return jsonl_invalid(line, "full", err);
+	}
+	if (jsonl_find(line, "digest_key") == NULL)
+		return ST_OK;
+	st = jsonl_get_text(line, "digest_key", &text, err);
+	if (st == ST_OK && !hex_decode(text, s->digest_key, sizeof(s->digest_key)))
+		st = jsonl_invalid(line, "digest_key", err);
+	s->has_digest_key = true;
+	return st;
+}
+
+static bool
+features_known(const struct jsonl_member *m)
+{
+	const char *name = m->text;
+
+	if (m->type != JSONL_TEXTS)
+		return m->count == 0;
+	for (size_t i = 0; i < m->count; i++)
+	{
+		if (strcmp(name, MANIFEST_FEATURE_MAPS) != 0)
+			return false;
+		name += strlen(name) + 1;
+	}
+	return true;
 }
 
 /* Which features must be known, and which backups it builds on. */
@@ -175,7 +221,7 @@ get_names(const struct jsonl_line *line, struct backup_summary *s,
 		return st;
 	if (m == NULL || (m->type != JSONL_NUMBERS && m->type != JSONL_TEXTS))
 		return jsonl_invalid(line, "requires", err);
-	if (format != 1 || m->type == JSONL_TEXTS || m->count > 0)
+	if (format != 1 || !features_known(m))
 	{
 		err_set(err, ST_CONFIG,
 				"the backup was made by a newer version of walship");
@@ -203,6 +249,7 @@ manifest_summary_read(const struct jsonl_line *line,
 		(st = get_identity(line, &s, err)) != ST_OK ||
 		(st = get_position(line, &s, err)) != ST_OK ||
 		(st = get_cluster(line, &s, err)) != ST_OK ||
+		(st = get_chain(line, &s, err)) != ST_OK ||
 		(st = get_sizes(line, &s, err)) != ST_OK)
 		return st;
 	*out = s;

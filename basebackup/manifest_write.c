@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "basebackup/json.h"
+#include "basebackup/manifest_read.h"
 #include "basebackup/tempfile.h"
 #include "common/cli.h"
 #include "common/walname.h"
@@ -23,6 +24,7 @@ enum part
 	PART_DIRS,
 	PART_TABLESPACE_DIRS,
 	PART_FILES,
+	PART_DIGESTS,
 	PART_PACKS,
 	PART_END,
 	PARTS
@@ -35,8 +37,13 @@ struct manifest_writer
 	uint64_t files;
 	uint64_t bytes;
 	uint64_t dirs;
-	uint64_t packs;
+	uint64_t packs; /* lines, */
+	uint64_t digests;
+	uint64_t own_packs; /* and of them this backup's own */
+	uint64_t own_digests;
 	uint64_t stored_bytes;
+	uint64_t digest_bytes;
+	uint64_t referenced_bytes;
 };
 
 enum status
@@ -118,6 +125,26 @@ time_member(struct json *json, const char *key, int64_t time_s)
 }
 
 static void
+triple(struct json *json, int64_t object, uint64_t position, uint64_t length)
+{
+	json_inner(json);
+	json_element(json, object);
+	json_element(json, (int64_t) position);
+	json_element(json, (int64_t) length);
+	json_array_end(json);
+}
+
+static void
+ranges_member(struct json *json, const char *key,
+			  const struct digest_range *ranges, size_t count)
+{
+	json_array(json, key);
+	for (size_t i = 0; i < count; i++)
+		triple(json, ranges[i].digest, ranges[i].position, ranges[i].length);
+	json_array_end(json);
+}
+
+static void
 stored_members(struct json *json, const struct stored_file *f)
 {
 	char crc[9];
@@ -125,16 +152,18 @@ stored_members(struct json *json, const struct stored_file *f)
 	(void) snprintf(crc, sizeof(crc), "%08x", f->crc32c);
 	json_int(json, "size", (int64_t) f->size);
 	json_text(json, "crc32c", crc);
-	json_array(json, "extents");
-	for (size_t i = 0; i < f->nextents; i++)
+	if (f->nmaps > 0)
+		ranges_member(json, "map", f->maps, f->nmaps);
+	else
 	{
-		json_inner(json);
-		json_element(json, f->extents[i].pack);
-		json_element(json, (int64_t) f->extents[i].position);
-		json_element(json, (int64_t) f->extents[i].length);
+		json_array(json, "extents");
+		for (size_t i = 0; i < f->nextents; i++)
+			triple(json, f->extents[i].pack, f->extents[i].position,
+				   f->extents[i].length);
 		json_array_end(json);
 	}
-	json_array_end(json);
+	if (f->npages > 0)
+		ranges_member(json, "pages", f->pages, f->npages);
 }
 
 enum status
@@ -193,28 +222,53 @@ manifest_add_file(struct manifest_writer *w, const struct manifest_file *file,
 	return end(w, PART_FILES, err);
 }
 
-enum status
-manifest_add_pack(struct manifest_writer *w, const char *backup_id, uint32_t n,
-				  const struct pack_record *record, struct err *err)
+static void
+count_object(struct manifest_writer *w, const struct manifest_object *o)
 {
+	bool data = o->kind == PACK_DATA;
+	uint64_t bytes = o->header_len;
+
+	for (size_t i = 0; i < o->nframes; i++)
+		bytes += o->frames[i];
+	*(data ? &w->packs : &w->digests) += 1;
+	if (o->own)
+	{
+		*(data ? &w->own_packs : &w->own_digests) += 1;
+		*(data ? &w->stored_bytes : &w->digest_bytes) += bytes;
+	}
+	else if (data)
+		w->referenced_bytes += bytes;
+}
+
+enum status
+manifest_add_object(struct manifest_writer *w, const struct manifest_object *o,
+					struct err *err)
+{
+	const char *type = o->kind == PACK_DATA ? "pack" : "digest";
 	char header[sodium_base64_ENCODED_LEN(OBJECT_HEADER_MAX,
 										  sodium_base64_VARIANT_ORIGINAL)];
 
-	(void) sodium_bin2base64(header, sizeof(header), record->header,
-							 record->header_len,
+	(void) sodium_bin2base64(header, sizeof(header), o->header, o->header_len,
 							 sodium_base64_VARIANT_ORIGINAL);
-	begin(w, "pack");
-	json_int(w->json, "pack", (int64_t) w->packs);
-	json_text(w->json, "backup", backup_id);
-	json_int(w->json, "n", n);
+	begin(w, type);
+	json_int(w->json, type, o->index);
+	json_text(w->json, "backup", o->backup_id);
+	json_int(w->json, "n", o->n);
 	json_text(w->json, "header", header);
 	json_array(w->json, "frames");
-	for (unsigned i = 0; i < record->nframes; i++)
-		json_element(w->json, record->frames[i]);
+	for (size_t i = 0; i < o->nframes; i++)
+		json_element(w->json, o->frames[i]);
 	json_array_end(w->json);
-	w->packs++;
-	w->stored_bytes += record->stored_bytes;
-	return end(w, PART_PACKS, err);
+	json_int(w->json, "data", o->data_len);
+	if (o->live != NULL)
+	{
+		json_array(w->json, "live");
+		for (size_t i = 0; i + 1 < o->nframes; i++)
+			json_element(w->json, o->live[i]);
+		json_array_end(w->json);
+	}
+	count_object(w, o);
+	return end(w, o->kind == PACK_DATA ? PART_PACKS : PART_DIGESTS, err);
 }
 
 static enum status
@@ -223,6 +277,7 @@ add_end(struct manifest_writer *w, struct err *err)
 	begin(w, "end");
 	json_int(w->json, "files", (int64_t) w->files);
 	json_int(w->json, "dirs", (int64_t) w->dirs);
+	json_int(w->json, "digests", (int64_t) w->digests);
 	json_int(w->json, "packs", (int64_t) w->packs);
 	return end(w, PART_END, err);
 }
@@ -235,6 +290,30 @@ summary_numbers(struct json *json, const struct manifest_summary *s)
 	json_int(json, "packs", (int64_t) s->packs);
 	json_int(json, "stored_bytes", (int64_t) s->stored_bytes);
 	json_int(json, "referenced_bytes", (int64_t) s->referenced_bytes);
+	json_int(json, "digests", (int64_t) s->digests);
+	json_int(json, "digest_bytes", (int64_t) s->digest_bytes);
+}
+
+static void
+summary_names(struct manifest_writer *w, const struct manifest_summary *s)
+{
+	struct json *json = w->json;
+	char key[2 * PAGE_KEY_BYTES + 1];
+
+	json_int(json, "format", 1);
+	json_array(json, "requires");
+	if (w->digests > 0)
+		json_string(json, MANIFEST_FEATURE_MAPS);
+	json_array_end(json);
+	json_text(json, "id", s->id);
+	json_array(json, "bases");
+	for (size_t i = 0; i < s->nbases; i++)
+		json_string(json, s->bases[i]);
+	json_array_end(json);
+	json_text(json, "full", s->full);
+	json_text(json, "digest_key",
+			  hex_format(s->digest_key, PAGE_KEY_BYTES, key));
+	sodium_memzero(key, sizeof(key));
 }
 
 /* The line stays in w->json. */
@@ -247,18 +326,15 @@ make_summary(struct manifest_writer *w, struct manifest_summary *s,
 
 	s->files = w->files;
 	s->bytes = w->bytes;
-	s->packs = w->packs;
+	s->packs = w->own_packs;
 	s->stored_bytes = w->stored_bytes;
-	s->referenced_bytes = 0;
+	s->referenced_bytes = w->referenced_bytes;
+	s->digests = w->own_digests;
+	s->digest_bytes = w->digest_bytes;
 	(void) snprintf(sysid, sizeof(sysid), "%llu",
 					(unsigned long long) s->system_identifier);
 	begin(w, "summary");
-	json_int(json, "format", 1);
-	json_array(json, "requires");
-	json_array_end(json);
-	json_text(json, "id", s->id);
-	json_array(json, "bases");
-	json_array_end(json);
+	summary_names(w, s);
 	json_text(json, "system_identifier", sysid);
 	json_text(json, "label", s->label);
 	json_int(json, "server_version", s->server_version);

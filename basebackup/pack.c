@@ -1,46 +1,100 @@
 /*
- * pack.c - files into packs
+ * pack.c - packs and digest objects in the making
  */
-#include "basebackup/pack.h"
+#include "basebackup/pack_internal.h"
 
-#include <stdbool.h>
+#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "basebackup/json.h"
 #include "common/crc32c.h"
 
-struct pack_writer
+#define BASE64_MAX(len) \
+	sodium_base64_ENCODED_LEN(len, sodium_base64_VARIANT_ORIGINAL)
+
+/* What a digest object has for a table. */
+static const char digest_table[] = "{}\n";
+
+static enum status
+nomem(struct err *err)
 {
-	struct pack_pool *pool;
-	struct json *json;
-	struct pack *pack; /* in the making; NULL: none */
+	return err_set(err, ST_NOMEM, "out of memory");
+}
 
-	char *path; /* of the file in hand */
-	uint64_t size;
-	struct stored_file file;
-	size_t extents_room;
+void *
+pack_reserve(void *array, size_t *room, size_t count, size_t size)
+{
+	size_t more = *room == 0 ? 64 : *room;
+	void *grown;
 
-	size_t chunk_len; /* of the chunk in hand, which ends the pack's data */
-	uint32_t chunk_crc;
-};
+	if (array != NULL && count <= *room)
+		return array;
+	while (more < count)
+		more *= 2;
+	grown = reallocarray(array, more, size);
+	if (grown != NULL)
+		*room = more;
+	return grown;
+}
+
+/* Counters for each frame of the base's packs. */
+static enum status
+count_frames(struct pack_writer *w, struct err *err)
+{
+	const struct packlist *packs = base_packs(w->source.base);
+	struct packlist_shape shape;
+	size_t total = 0;
+
+	w->npacks = packlist_count(packs);
+	w->ndigests = packlist_count(base_digests(w->source.base));
+	w->live_at = calloc((size_t) w->npacks + 1, sizeof(*w->live_at));
+	w->live_any = calloc((size_t) w->npacks + 1, sizeof(*w->live_any));
+	w->digest_used = calloc((size_t) w->ndigests + 1, sizeof(bool));
+	if (w->live_at == NULL || w->live_any == NULL || w->digest_used == NULL)
+		return nomem(err);
+	for (uint32_t i = 0; i < w->npacks; i++)
+	{
+		packlist_shape(packs, i, &shape);
+		w->live_at[i] = (uint32_t) total;
+		total += shape.nframes;
+	}
+	w->live = calloc(total + 1, sizeof(*w->live));
+	return w->live == NULL ? nomem(err) : ST_OK;
+}
 
 enum status
-pack_writer_new(struct pack_pool *pool, struct pack_writer **out,
+pack_writer_new(const struct pack_source *source, struct pack_writer **out,
 				struct err *err)
 {
 	struct pack_writer *w = calloc(1, sizeof(*w));
-	enum status status;
+	size_t part = FILEMAP_PART_PAGES * PAGE_ENTRY_BYTES;
+	enum status st;
 
 	if (w == NULL)
-		return err_set(err, ST_NOMEM, "out of memory");
-	w->pool = pool;
-	status = json_new(&w->json, err);
-	if (status != ST_OK)
+		return nomem(err);
+	w->source = *source;
+	if (source->page_size < PACK_CHUNK_MAX / CHUNK_PAGES_MAX ||
+		PACK_CHUNK_MAX % source->page_size != 0)
 	{
 		free(w);
-		return status;
+		return err_set(err, ST_CONFIG, "pages of %u bytes are not supported",
+					   source->page_size);
+	}
+	w->page_power = crc32c_power(source->page_size);
+	w->page = malloc(source->page_size);
+	w->entries = malloc(part);
+	w->base_entries = malloc(part);
+	if (w->page == NULL || w->entries == NULL || w->base_entries == NULL)
+		st = nomem(err);
+	else
+		st = json_new(&w->json, err);
+	if (st == ST_OK && source->base != NULL)
+		st = count_frames(w, err);
+	if (st != ST_OK)
+	{
+		pack_writer_free(w);
+		return st;
 	}
 	*out = w;
 	return ST_OK;
@@ -52,208 +106,187 @@ pack_writer_free(struct pack_writer *w)
 	if (w == NULL)
 		return;
 	json_free(w->json);
+	filemap_buffer_free(&w->map);
+	free(w->map_extents);
+	free(w->live);
+	free(w->live_at);
+	free(w->live_any);
+	free(w->digest_used);
 	free(w->file.extents);
+	free(w->file.maps);
+	free(w->file.pages);
+	free(w->parts);
+	free(w->page);
+	free(w->entries);
+	free(w->base_entries);
 	free(w->path);
 	free(w);
 }
 
-static enum status
-hand_over(struct pack_writer *w, struct err *err)
+const struct pack_counts *
+pack_writer_counts(const struct pack_writer *w)
 {
-	struct pack *pack = w->pack;
-
-	w->pack = NULL;
-	return pack_pool_put(w->pool, pack, err);
+	return &w->counts;
 }
 
-/* Adds to the file's extents, joining what is one piece. */
-static enum status
-add_extent(struct pack_writer *w, int64_t pack, uint64_t position,
-		   uint64_t length, struct err *err)
+const uint32_t *
+pack_writer_live(const struct pack_writer *w, uint32_t number)
 {
-	struct stored_file *f = &w->file;
-	struct extent *last =
-		f->nextents > 0 ? &f->extents[f->nextents - 1] : NULL;
-
-	if (last != NULL && last->pack == pack &&
-		(pack == EXTENT_ZEROS || last->position + last->length == position))
-	{
-		last->length += length;
-		return ST_OK;
-	}
-	if (f->extents == NULL || f->nextents == w->extents_room)
-	{
-		size_t room = w->extents_room == 0 ? 64 : 2 * w->extents_room;
-		struct extent *more = realloc(f->extents, room * sizeof(*more));
-
-		if (more == NULL)
-			return err_set(err, ST_NOMEM, "out of memory");
-		f->extents = more;
-		w->extents_room = room;
-	}
-	f->extents[f->nextents++] = (struct extent){pack, position, length};
-	return ST_OK;
+	return w->live_any[number] ? w->live + w->live_at[number] : NULL;
 }
 
-static bool
-all_zero(const uint8_t *p, size_t len)
+bool
+pack_writer_uses_digest(const struct pack_writer *w, uint32_t number)
 {
-	return p[0] == 0 && memcmp(p, p + 1, len - 1) == 0;
+	return w->digest_used[number];
+}
+
+static enum status
+hand_over(struct pack_writer *w, struct pack **slot, struct err *err)
+{
+	struct pack *pack = *slot;
+
+	*slot = NULL;
+	return pack_pool_put(w->source.pool, pack, err);
 }
 
 /* No line of the table is longer: a byte takes at most six in JSON. */
 static size_t
 table_line_max(const struct pack_writer *w)
 {
-	return 6 * strlen(w->path) + 160;
+	return 6 * strlen(w->path) + 200 +
+		   BASE64_MAX(PACK_CHUNK_MAX / w->source.page_size * PAGE_ENTRY_BYTES +
+					  PAGE_ENTRY_BYTES);
 }
 
-/* The chunk's line in the table; begin_chunk has made room. */
-static enum status
-add_table_line(struct pack_writer *w, uint64_t at, size_t chunk_len,
-			   struct err *err)
+/* The chunk's line in the table, for which begin_chunk has made room. */
+enum status
+pack_end_chunk(struct pack_writer *w, struct err *err)
 {
+	char pages[BASE64_MAX(sizeof(w->chunk.entries))];
+	struct chunk *c = &w->chunk;
 	const char *line;
 	size_t len;
 	char crc[9];
-	enum status status;
+	enum status st;
 
-	(void) snprintf(crc, sizeof(crc), "%08x", w->chunk_crc);
+	if (c->len == 0)
+		return ST_OK;
+	(void) snprintf(crc, sizeof(crc), "%08x", c->crc32c);
+	(void) sodium_bin2base64(pages, sizeof(pages), c->entries,
+							 c->npages * PAGE_ENTRY_BYTES,
+							 sodium_base64_VARIANT_ORIGINAL);
 	json_begin(w->json);
 	json_path(w->json, "path", w->path);
-	json_int(w->json, "at", (int64_t) at);
-	json_int(w->json, "length", (int64_t) chunk_len);
+	json_int(w->json, "at", (int64_t) c->at);
+	json_int(w->json, "length", (int64_t) c->len);
 	json_text(w->json, "crc32c", crc);
-	status = json_done(w->json, &line, &len, err);
-	if (status != ST_OK)
-		return status;
+	json_text(w->json, "pages", pages);
+	st = json_done(w->json, &line, &len, err);
+	if (st != ST_OK)
+		return st;
 	memcpy(w->pack->table + w->pack->table_len, line, len);
 	w->pack->table_len += len;
+	c->len = 0;
 	return ST_OK;
 }
 
+/* Makes sure that there is a pack with room for a page and a table's line. */
 static enum status
-end_chunk(struct pack_writer *w, struct err *err)
+begin_chunk(struct pack_writer *w, uint64_t at, size_t len, struct err *err)
 {
-	struct stored_file *f = &w->file;
-	size_t len = w->chunk_len;
-	enum status status;
+	enum status st = ST_OK;
 
-	if (len == 0)
-		return ST_OK;
-	f->crc32c = crc32c_combine(f->crc32c, w->chunk_crc, len);
-	w->chunk_len = 0;
-	if (all_zero(w->pack->data + w->pack->data_len - len, len))
-	{
-		w->pack->data_len -= len;
-		return add_extent(w, EXTENT_ZEROS, 0, len, err);
-	}
-	status = add_table_line(w, f->size - len, len, err);
-	if (status != ST_OK)
-		return status;
-	return add_extent(w, w->pack->n, w->pack->data_len - len, len, err);
+	if (w->pack != NULL &&
+		(PACK_DATA_MAX - w->pack->data_len < len ||
+		 OBJECT_FRAME_SIZE - w->pack->table_len < table_line_max(w)))
+		st = hand_over(w, &w->pack, err);
+	if (st == ST_OK && w->pack == NULL)
+		st = pack_pool_take(w->source.pool, PACK_DATA, &w->pack, err);
+	w->chunk.at = at;
+	w->chunk.crc32c = 0;
+	w->chunk.npages = 0;
+	return st;
 }
 
-/* Makes sure that the chunk that begins now will fit into the pack. */
-static enum status
-begin_chunk(struct pack_writer *w, struct err *err)
+/* Does the page go on where the chunk ends, and belong to it? */
+static bool
+continues(const struct pack_writer *w, uint64_t at, size_t len)
 {
-	uint64_t left = w->size - w->file.size;
-	size_t want = left < PACK_CHUNK_MAX ? (size_t) left : PACK_CHUNK_MAX;
-	enum status status = ST_OK;
+	const struct chunk *c = &w->chunk;
 
-	w->chunk_crc = 0;
-	if (w->pack != NULL &&
-		(PACK_DATA_MAX - w->pack->data_len < want ||
-		 OBJECT_FRAME_SIZE - w->pack->table_len < table_line_max(w)))
-		status = hand_over(w, err);
-	if (status == ST_OK && w->pack == NULL)
-		status = pack_pool_take(w->pool, &w->pack, err);
-	return status;
+	return c->len > 0 && c->at + c->len == at && at % PACK_CHUNK_MAX != 0 &&
+		   c->npages < CHUNK_PAGES_MAX &&
+		   PACK_DATA_MAX - w->pack->data_len >= len;
 }
 
 enum status
-pack_file_begin(struct pack_writer *w, const char *path, uint64_t size,
+pack_place_page(struct pack_writer *w, uint64_t at, const void *page,
+				size_t len, const uint8_t *entry, struct extent *out,
 				struct err *err)
 {
-	char *copy = strdup(path);
+	struct chunk *c = &w->chunk;
+	enum status st = ST_OK;
 
-	if (strlen(path) > PACK_PATH_MAX)
+	if (!continues(w, at, len))
 	{
-		free(copy);
-		return err_set(err, ST_CORRUPT, "path \"%.100s...\" is too long",
-					   path);
+		st = pack_end_chunk(w, err);
+		if (st == ST_OK)
+			st = begin_chunk(w, at, len, err);
 	}
-	if (copy == NULL)
-		return err_set(err, ST_NOMEM, "out of memory");
-	free(w->path);
-	w->path = copy;
-	w->size = size;
-	w->file.size = 0;
-	w->file.crc32c = 0;
-	w->file.nextents = 0;
-	w->chunk_len = 0;
+	if (st != ST_OK)
+		return st;
+	*out = (struct extent){(int64_t) w->npacks + w->pack->n, w->pack->data_len,
+						   len};
+	memcpy(w->pack->data + w->pack->data_len, page, len);
+	memcpy(c->entries + c->npages * PAGE_ENTRY_BYTES, entry, PAGE_ENTRY_BYTES);
+	c->npages++;
+	c->crc32c =
+		len == w->source.page_size
+			? crc32c_combine_by(c->crc32c, page_crc32c(entry), w->page_power)
+			: crc32c_combine(c->crc32c, page_crc32c(entry), len);
+	c->len += len;
+	w->pack->data_len += len;
 	return ST_OK;
 }
 
 enum status
-pack_file_data(struct pack_writer *w, const void *data, size_t len,
-			   struct err *err)
+pack_place_digest(struct pack_writer *w, const void *data, size_t len,
+				  struct digest_range *out, struct err *err)
 {
-	const uint8_t *p = data;
+	enum status st = ST_OK;
 
-	if (w->size != PACK_SIZE_UNKNOWN && len > w->size - w->file.size)
-		return err_set(err, ST_CORRUPT, "file \"%s\" is longer than announced",
-					   w->path);
-	while (len > 0)
+	if (w->digest != NULL && PACK_DATA_MAX - w->digest->data_len < len)
+		st = hand_over(w, &w->digest, err);
+	if (st == ST_OK && w->digest == NULL)
 	{
-		enum status status = ST_OK;
-		size_t n;
-
-		if (w->chunk_len == 0)
-			status = begin_chunk(w, err);
-		if (status != ST_OK)
-			return status;
-		n = PACK_CHUNK_MAX - w->chunk_len;
-		n = n < len ? n : len;
-		memcpy(w->pack->data + w->pack->data_len, p, n);
-		w->pack->data_len += n;
-		w->chunk_len += n;
-		w->chunk_crc = crc32c_update(w->chunk_crc, p, n);
-		w->file.size += n;
-		p += n;
-		len -= n;
-		if (w->chunk_len == PACK_CHUNK_MAX)
-			status = end_chunk(w, err);
-		if (status != ST_OK)
-			return status;
+		st = pack_pool_take(w->source.pool, PACK_DIGEST, &w->digest, err);
+		if (st == ST_OK)
+		{
+			w->digest->table_len = strlen(digest_table);
+			memcpy(w->digest->table, digest_table, w->digest->table_len);
+		}
 	}
-	return ST_OK;
-}
-
-enum status
-pack_file_end(struct pack_writer *w, const struct stored_file **out,
-			  struct err *err)
-{
-	enum status status = end_chunk(w, err);
-
-	if (status != ST_OK)
-		return status;
-	if (w->size != PACK_SIZE_UNKNOWN && w->size != w->file.size)
-		return err_set(err, ST_CORRUPT,
-					   "file \"%s\" is shorter than announced", w->path);
-	*out = &w->file;
+	if (st != ST_OK)
+		return st;
+	*out =
+		(struct digest_range){w->ndigests + w->digest->n,
+							  (uint32_t) w->digest->data_len, (uint32_t) len};
+	memcpy(w->digest->data + w->digest->data_len, data, len);
+	w->digest->data_len += len;
 	return ST_OK;
 }
 
 enum status
 pack_writer_finish(struct pack_writer *w, struct err *err)
 {
-	enum status status = ST_OK;
+	enum status st = ST_OK;
 
 	if (w->pack != NULL && w->pack->data_len > 0)
-		status = hand_over(w, err);
-	if (status == ST_OK)
-		status = pack_pool_drain(w->pool, err);
-	return status;
+		st = hand_over(w, &w->pack, err);
+	if (st == ST_OK && w->digest != NULL)
+		st = hand_over(w, &w->digest, err);
+	if (st == ST_OK)
+		st = pack_pool_drain(w->source.pool, err);
+	return st;
 }

@@ -33,8 +33,9 @@ struct pack_pool
 	struct pack_target target;
 	int nworkers;
 	struct worker *workers;
-	struct pack *packs; /* nworkers + 1 of them */
-	FILE *records;
+	struct pack *packs; /* npacks of them */
+	int npacks;
+	FILE *records[PACK_KINDS];
 	size_t stored_room;
 
 	pthread_mutex_t lock;
@@ -42,9 +43,9 @@ struct pack_pool
 	struct pack *empty;
 	struct pack *filled_first;
 	struct pack *filled_last;
-	uint32_t count;       /* packs handed over */
-	uint32_t outstanding; /* of them, not yet in the store */
-	uint64_t stored_bytes;
+	uint32_t count[PACK_KINDS]; /* packs handed over */
+	uint32_t outstanding;       /* of them, not yet in the store */
+	uint64_t stored_bytes[PACK_KINDS];
 	bool closing;
 	bool failed;
 	struct err error; /* of the first that failed */
@@ -76,7 +77,9 @@ seal_pack(struct worker *w, const struct pack *pack, const char *name,
 		  struct pack_record *record, struct err *err)
 {
 	const struct pack_target *t = &w->pool->target;
-	struct object_id id = {OBJECT_PACK, t->system_identifier, name};
+	struct object_id id = {pack->kind == PACK_DATA ? OBJECT_PACK
+												   : OBJECT_DIGEST,
+						   t->system_identifier, name};
 	struct object obj;
 	enum status status =
 		object_begin(&obj, &id, pack->table_len + pack->data_len,
@@ -85,6 +88,7 @@ seal_pack(struct worker *w, const struct pack *pack, const char *name,
 	if (status != ST_OK)
 		return status;
 	memset(record, 0, sizeof(*record));
+	record->data_len = (uint32_t) pack->data_len;
 	record->header_len = (uint16_t) obj.header_len;
 	memcpy(record->header, obj.header, obj.header_len);
 	memcpy(w->stored, obj.header, obj.header_len);
@@ -145,10 +149,10 @@ give_back(struct pack_pool *pool, struct pack *pack)
 }
 
 static enum status
-keep_record(struct pack_pool *pool, uint32_t n,
+keep_record(struct pack_pool *pool, enum pack_kind kind, uint32_t n,
 			const struct pack_record *record, struct err *err)
 {
-	ssize_t done = pwrite(fileno(pool->records), record, sizeof(*record),
+	ssize_t done = pwrite(fileno(pool->records[kind]), record, sizeof(*record),
 						  (off_t) n * (off_t) sizeof(*record));
 
 	if (done == (ssize_t) sizeof(*record))
@@ -163,13 +167,17 @@ static enum status
 store_pack(struct worker *w, struct pack *pack, struct err *err)
 {
 	struct pack_pool *pool = w->pool;
+	enum pack_kind kind = pack->kind;
 	uint32_t n = pack->n;
 	struct pack_record record;
 	char name[OBJECT_NAME_MAX + 1];
 	char key[STORE_KEY_MAX];
 	enum status status;
 
-	repo_pack_name(name, pool->target.backup_id, n);
+	if (kind == PACK_DATA)
+		repo_pack_name(name, pool->target.backup_id, n);
+	else
+		repo_digest_name(name, pool->target.backup_id, n);
 	status = seal_pack(w, pack, name, &record, err);
 	give_back(pool, pack);
 	if (status != ST_OK)
@@ -180,11 +188,11 @@ store_pack(struct worker *w, struct pack *pack, struct err *err)
 	status = store_put_same(w->repo.store, key, w->stored,
 							(size_t) record.stored_bytes, err);
 	if (status == ST_OK)
-		status = keep_record(pool, n, &record, err);
+		status = keep_record(pool, kind, n, &record, err);
 	if (status != ST_OK)
 		return status;
 	(void) pthread_mutex_lock(&pool->lock);
-	pool->stored_bytes += record.stored_bytes;
+	pool->stored_bytes[kind] += record.stored_bytes;
 	pool->outstanding--;
 	(void) pthread_cond_broadcast(&pool->changed);
 	(void) pthread_mutex_unlock(&pool->lock);
@@ -242,10 +250,12 @@ worker_start(struct worker *w, struct pack_pool *pool, struct err *err)
 static enum status
 packs_new(struct pack_pool *pool, struct err *err)
 {
-	pool->packs = calloc((size_t) pool->nworkers + 1, sizeof(*pool->packs));
+	pool->packs =
+		calloc((size_t) pool->nworkers + PACK_KINDS, sizeof(*pool->packs));
 	if (pool->packs == NULL)
 		return err_set(err, ST_NOMEM, "out of memory");
-	for (int i = 0; i <= pool->nworkers; i++)
+	pool->npacks = pool->nworkers + PACK_KINDS;
+	for (int i = 0; i < pool->npacks; i++)
 	{
 		struct pack *pack = &pool->packs[i];
 
@@ -291,8 +301,8 @@ pack_pool_new(const struct pack_target *target, struct pack_pool **out,
 		status = err_set(err, ST_NOMEM, "out of memory");
 	else
 		status = packs_new(pool, err);
-	if (status == ST_OK)
-		status = tempfile_open(&pool->records, err);
+	for (int i = 0; i < PACK_KINDS && status == ST_OK; i++)
+		status = tempfile_open(&pool->records[i], err);
 	for (int i = 0; i < pool->nworkers && status == ST_OK; i++)
 		status = worker_start(&pool->workers[i], pool, err);
 	if (status != ST_OK)
@@ -332,14 +342,17 @@ pack_pool_free(struct pack_pool *pool)
 	(void) pthread_cond_broadcast(&pool->changed);
 	(void) pthread_mutex_unlock(&pool->lock);
 	workers_free(pool);
-	for (int i = 0; i <= pool->nworkers && pool->packs != NULL; i++)
+	for (int i = 0; i < pool->npacks; i++)
 	{
 		free(pool->packs[i].table);
 		free(pool->packs[i].data);
 	}
 	free(pool->packs);
-	if (pool->records != NULL)
-		(void) fclose(pool->records);
+	for (int i = 0; i < PACK_KINDS; i++)
+	{
+		if (pool->records[i] != NULL)
+			(void) fclose(pool->records[i]);
+	}
 	(void) pthread_cond_destroy(&pool->changed);
 	(void) pthread_mutex_destroy(&pool->lock);
 	free(pool);
@@ -382,7 +395,8 @@ pack_pool_check(struct pack_pool *pool, struct err *err)
 }
 
 enum status
-pack_pool_take(struct pack_pool *pool, struct pack **out, struct err *err)
+pack_pool_take(struct pack_pool *pool, enum pack_kind kind, struct pack **out,
+			   struct err *err)
 {
 	enum status status = pack_pool_check(pool, err);
 
@@ -393,7 +407,8 @@ pack_pool_take(struct pack_pool *pool, struct pack **out, struct err *err)
 	{
 		*out = pool->empty;
 		pool->empty = (*out)->next;
-		(*out)->n = pool->count;
+		(*out)->kind = kind;
+		(*out)->n = pool->count[kind];
 		(*out)->table_len = 0;
 		(*out)->data_len = 0;
 		(*out)->next = NULL;
@@ -413,7 +428,7 @@ pack_pool_put(struct pack_pool *pool, struct pack *pack, struct err *err)
 		return status;
 	}
 	(void) pthread_mutex_lock(&pool->lock);
-	pack->n = pool->count++;
+	pack->n = pool->count[pack->kind]++;
 	pool->outstanding++;
 	pack->next = NULL;
 	if (pool->filled_first == NULL)
@@ -438,23 +453,29 @@ pack_pool_drain(struct pack_pool *pool, struct err *err)
 	return status;
 }
 
-uint32_t
-pack_pool_count(const struct pack_pool *pool)
+const char *
+pack_pool_backup_id(const struct pack_pool *pool)
 {
-	return pool->count;
+	return pool->target.backup_id;
+}
+
+uint32_t
+pack_pool_count(const struct pack_pool *pool, enum pack_kind kind)
+{
+	return pool->count[kind];
 }
 
 uint64_t
-pack_pool_stored_bytes(const struct pack_pool *pool)
+pack_pool_stored_bytes(const struct pack_pool *pool, enum pack_kind kind)
 {
-	return pool->stored_bytes;
+	return pool->stored_bytes[kind];
 }
 
 enum status
-pack_pool_record(const struct pack_pool *pool, uint32_t n,
+pack_pool_record(const struct pack_pool *pool, enum pack_kind kind, uint32_t n,
 				 struct pack_record *out, struct err *err)
 {
-	ssize_t done = pread(fileno(pool->records), out, sizeof(*out),
+	ssize_t done = pread(fileno(pool->records[kind]), out, sizeof(*out),
 						 (off_t) n * (off_t) sizeof(*out));
 
 	if (done == (ssize_t) sizeof(*out))

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "basebackup/plan_maps.h"
 #include "basebackup/plan_record.h"
 #include "basebackup/tempfile.h"
 #include "common/cli.h"
@@ -19,6 +20,7 @@ struct builder
 {
 	struct repo *repo;
 	struct plan *plan;
+	struct plan_maps *maps;
 	uint64_t entries_len, packs_len; /* of their files so far */
 	bool control;
 };
@@ -178,81 +180,6 @@ take_dir(void *arg, const char *path, mode_t mode, struct err *err)
 }
 
 static enum status
-count_extent(struct plan_files *files, uint32_t pack, struct err *err)
-{
-	if (pack >= files->pack_extents_size)
-	{
-		size_t size =
-			files->pack_extents_size == 0 ? 1024 : files->pack_extents_size;
-		uint32_t *grown;
-
-		while (size <= pack)
-			size *= 2;
-		grown = reallocarray(files->pack_extents, size, sizeof(*grown));
-		if (grown == NULL)
-			return nomem(err);
-		memset(grown + files->pack_extents_size, 0,
-			   (size - files->pack_extents_size) * sizeof(*grown));
-		files->pack_extents = grown;
-		files->pack_extents_size = size;
-	}
-	files->pack_extents[pack]++;
-	files->nextents++;
-	return ST_OK;
-}
-
-static enum status
-add_extent(struct plan_files *files, const struct plan_extent *extent,
-		   struct err *err)
-{
-	enum status st = count_extent(files, extent->pack, err);
-
-	if (st != ST_OK)
-		return st;
-	return tempfile_write(files->extents, extent, sizeof(*extent), err);
-}
-
-/* Neighbours in both file and pack become one extent. */
-static enum status
-add_extents(struct plan *plan, uint32_t entry,
-			const struct manifest_entry *file, struct err *err)
-{
-	struct plan_extent extent = {.entry = entry};
-	uint64_t at = 0;
-	enum status st;
-
-	for (size_t i = 0; i < file->nextents; i++)
-	{
-		int64_t pack = file->extents[3 * i];
-		uint32_t position = (uint32_t) file->extents[3 * i + 1];
-		uint64_t length = (uint64_t) file->extents[3 * i + 2];
-
-		if (pack < 0)
-			plan_part_done(plan, entry, file->size, at, length,
-						   crc32c_zeros(0, length));
-		else if (extent.length > 0 && extent.pack == pack &&
-				 extent.at + extent.length == at &&
-				 extent.position + extent.length == position)
-			extent.length += (uint32_t) length;
-		else
-		{
-			if (extent.length > 0 &&
-				(st = add_extent(plan->files, &extent, err)) != ST_OK)
-				return st;
-			extent = (struct plan_extent){.entry = entry,
-										  .pack = (uint32_t) pack,
-										  .position = position,
-										  .length = (uint32_t) length,
-										  .at = at};
-		}
-		if (pack >= 0)
-			plan->write_bytes += length;
-		at += length;
-	}
-	return extent.length == 0 ? ST_OK : add_extent(plan->files, &extent, err);
-}
-
-static enum status
 take_any_file(struct builder *b, uint32_t area, const char *path,
 			  const struct manifest_entry *file, struct err *err)
 {
@@ -262,11 +189,22 @@ take_any_file(struct builder *b, uint32_t area, const char *path,
 									   .mtime = file->mtime,
 									   .size = file->size};
 	uint32_t number = b->plan->nentries;
+	struct plan_pieces pieces;
 	enum status st = add_entry(b, &record, path, file->crc32c, err);
 
-	if (st == ST_OK)
-		st = add_extents(b->plan, number, file, err);
-	return st;
+	if (st != ST_OK)
+		return st;
+	if (file->nmaps > 0)
+		return plan_maps_add(b->maps, number, file, err);
+	plan_pieces_begin(&pieces, b->plan, number, file->size);
+	for (size_t i = 0; st == ST_OK && i < file->nextents; i++)
+	{
+		const int64_t *e = &file->extents[3 * i];
+
+		st = plan_pieces_add(&pieces, e[0], (uint32_t) e[1], (uint64_t) e[2],
+							 err);
+	}
+	return st == ST_OK ? plan_pieces_end(&pieces, err) : st;
 }
 
 /* A backup of a standby holds its signal file, which would win over ours. */
@@ -365,14 +303,16 @@ take_pack(void *arg, const struct manifest_pack *pack, struct err *err)
 									  .header_len =
 										  (uint32_t) pack->header_len,
 									  .nframes = (uint32_t) pack->nframes};
-	uint64_t stored = pack->header_len;
 	enum status st;
 
-	if (pack->index == files->packs_size)
+	if (pack->index >= files->packs_size)
 	{
 		size_t size = files->packs_size == 0 ? 1024 : files->packs_size * 2;
-		uint64_t *grown = reallocarray(files->pack_at, size, sizeof(*grown));
+		uint64_t *grown;
 
+		while (size <= pack->index)
+			size *= 2;
+		grown = reallocarray(files->pack_at, size, sizeof(*grown));
 		if (grown == NULL)
 			return nomem(err);
 		files->pack_at = grown;
@@ -389,18 +329,25 @@ take_pack(void *arg, const struct manifest_pack *pack, struct err *err)
 	{
 		uint32_t len = (uint32_t) pack->frames[i];
 
-		stored += len;
 		st = tempfile_write(files->packs, &len, sizeof(len), err);
 	}
+	if (st == ST_OK)
+		st = plan_maps_pack(b->maps, pack, err);
 	if (st != ST_OK)
 		return st;
-	if (pack->data_used > 0)
-		plan->fetch_bytes += stored;
 	files->pack_at[pack->index] = b->packs_len;
 	b->packs_len +=
 		sizeof(record) + pack->header_len + pack->nframes * sizeof(uint32_t);
 	plan->npacks = pack->index + 1;
 	return ST_OK;
+}
+
+static enum status
+take_digest(void *arg, const struct manifest_pack *digest, struct err *err)
+{
+	struct builder *b = arg;
+
+	return plan_maps_digest(b->maps, digest, err);
 }
 
 static const struct manifest_handler plan_handler = {
@@ -410,8 +357,31 @@ static const struct manifest_handler plan_handler = {
 	.config = take_config,
 	.dir = take_dir,
 	.file = take_file,
+	.digest = take_digest,
 	.pack = take_pack,
 };
+
+/* The packs in use, whole. */
+static enum status
+count_fetch_bytes(struct plan *plan, struct err *err)
+{
+	struct plan_pack *pack = malloc(sizeof(*pack));
+	enum status st = ST_OK;
+
+	if (pack == NULL)
+		return nomem(err);
+	for (uint32_t i = 0; st == ST_OK && i < plan->npacks; i++)
+	{
+		if (!plan_uses_pack(plan, i))
+			continue;
+		st = plan_get_pack(plan, i, pack, err);
+		plan->fetch_bytes += pack->header_len;
+		for (size_t f = 0; st == ST_OK && f < pack->nframes; f++)
+			plan->fetch_bytes += pack->frames[f];
+	}
+	free(pack);
+	return st;
+}
 
 /* The pack table may be shorter than the counts of extents, or longer. */
 static enum status
@@ -441,7 +411,9 @@ finish(struct builder *b, const char *backup_id, struct err *err)
 		plan->files->pack_extents_size = plan->npacks;
 	}
 	if ((st = tempfile_rewind(plan->files->entries, err)) != ST_OK ||
-		(st = tempfile_rewind(plan->files->packs, err)) != ST_OK)
+		(st = tempfile_rewind(plan->files->packs, err)) != ST_OK ||
+		(st = plan_maps_resolve(b->maps, b->repo, plan, err)) != ST_OK ||
+		(st = count_fetch_bytes(plan, err)) != ST_OK)
 		return st;
 	return plan_order(plan, PLAN_BATCH_MAX, err);
 }
@@ -474,6 +446,8 @@ plan_load(struct repo *repo, const char *backup_id, struct plan **out,
 	repo_backup_name(name, backup_id, "manifest");
 	st = open_files(b.plan, err);
 	if (st == ST_OK)
+		st = plan_maps_new(&b.maps, err);
+	if (st == ST_OK)
 		st = manifest_reader_new(&plan_handler, &b, &reader, err);
 	if (st == ST_OK)
 		st = repo_get(repo, OBJECT_MANIFEST, name, manifest_reader_feed,
@@ -483,6 +457,7 @@ plan_load(struct repo *repo, const char *backup_id, struct plan **out,
 	if (st == ST_OK)
 		st = finish(&b, backup_id, err);
 	manifest_reader_free(reader);
+	plan_maps_free(b.maps);
 	if (st != ST_OK)
 	{
 		plan_free(b.plan);

@@ -1,7 +1,7 @@
 /*
  * publish.c - the last steps of a backup, up to its manifest
  */
-#include "basebackup/publish.h"
+#include "basebackup/publish_objects.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -123,66 +123,6 @@ ensure_history(struct publication *pub, struct err *err)
 	return status;
 }
 
-/* A walk through the listing of our own packs. */
-struct pack_walk
-{
-	const struct publication *pub;
-	uint32_t next;
-	char expected[STORE_KEY_MAX];
-};
-
-static void
-expect_pack(struct pack_walk *walk)
-{
-	char name[OBJECT_NAME_MAX + 1];
-
-	repo_pack_name(name, walk->pub->backup_id, walk->next);
-	repo_key(walk->expected, walk->pub->repo->system_identifier, name);
-}
-
-static enum status
-take_pack(void *arg, const struct store_entry *entry, struct err *err)
-{
-	struct pack_walk *walk = arg;
-	struct pack_record record;
-	enum status status;
-
-	if (walk->next == pack_pool_count(walk->pub->pool) ||
-		strcmp(entry->key, walk->expected) != 0)
-		return err_set(err, ST_CORRUPT,
-					   "the store lists \"%s\" where \"%s\" was expected",
-					   entry->key, walk->expected);
-	status = pack_pool_record(walk->pub->pool, walk->next, &record, err);
-	if (status == ST_OK && record.stored_bytes != entry->stat.size_bytes)
-		status =
-			err_set(err, ST_CORRUPT,
-					"\"%s\" has %" PRIu64 " bytes in the store instead "
-					"of %" PRIu64,
-					entry->key, entry->stat.size_bytes, record.stored_bytes);
-	walk->next++;
-	expect_pack(walk);
-	return status;
-}
-
-/* FORMAT.md section 7, step 5. */
-static enum status
-prove_packs(const struct publication *pub, struct err *err)
-{
-	struct pack_walk walk = {.pub = pub};
-	char prefix[STORE_KEY_MAX];
-	enum status status;
-
-	expect_pack(&walk);
-	(void) snprintf(prefix, sizeof(prefix), "%s", walk.expected);
-	*(strrchr(prefix, '/') + 1) = '\0';
-	status = store_list(pub->repo->store, prefix, NULL, false, take_pack,
-						&walk, err);
-	if (status == ST_OK && walk.next < pack_pool_count(pub->pool))
-		status = err_set(err, ST_CORRUPT, "\"%s\" is gone from the store",
-						 walk.expected);
-	return status;
-}
-
 /*
  * FORMAT.md section 7, step 4.  Expiry elsewhere takes us for dead at M; half
  * of it is left for what still follows.
@@ -212,24 +152,6 @@ check_age(const struct publication *pub, struct err *err)
 				   (long long) (age_ms / 1000));
 	return err_hint(err, "Raise backup_max_age on all hosts that use this "
 						 "repository, or make the backup faster.");
-}
-
-static enum status
-add_packs(struct publication *pub, struct err *err)
-{
-	enum status status = ST_OK;
-
-	for (uint32_t n = 0; n < pack_pool_count(pub->pool) && status == ST_OK;
-		 n++)
-	{
-		struct pack_record record;
-
-		status = pack_pool_record(pub->pool, n, &record, err);
-		if (status == ST_OK)
-			status = manifest_add_pack(pub->manifest, pub->backup_id, n,
-									   &record, err);
-	}
-	return status;
 }
 
 static enum status
@@ -267,11 +189,11 @@ publish_backup(struct publication *pub, struct err *err)
 	if (status == ST_OK)
 		status = archive_wait(pub->repo, &wait, err);
 	if (status == ST_OK)
-		status = add_packs(pub, err);
+		status = publish_add_objects(pub, err);
 	if (status == ST_OK)
 		status = check_age(pub, err);
 	if (status == ST_OK)
-		status = prove_packs(pub, err);
+		status = publish_prove_objects(pub, err);
 	if (status == ST_OK)
 		status = put_manifest(pub, err);
 	return status;

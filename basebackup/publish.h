@@ -20,6 +20,8 @@ struct publication
 	struct pgconn *conn; /* replication, for a timeline's history */
 	const char *backup_id;
 	struct pack_pool *pool;
+	const struct pack_writer *packs; /* finished */
+	const struct base *base;         /* NULL: there is none */
 	struct manifest_writer *manifest;
 	struct receive_result received;
 	struct manifest_summary summary;

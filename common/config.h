@@ -118,6 +118,8 @@ struct config
 
 	int push_workers;          /* 4: segments stored at once; 1: none ahead */
 	int64_t push_memory_bytes; /* 32 MB, for their stored form */
+	int64_t full_every_ms;     /* 0: never by itself; a new chain after that */
+	int64_t pack_max_age_ms;   /* 0: any; older packs are stored again */
 
 	int backup_workers;  /* 4: threads that compress, seal and upload */
 	int restore_workers; /* 4 */

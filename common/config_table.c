@@ -119,6 +119,12 @@ const struct config_option config_options[] = {
 	{FIELD_MS(backup_max_age), DURATION(3600 * SECOND, 365 * DAY), .def = "7d",
 	 .help = "an unfinished backup older than that is dead; the same on all "
 			 "hosts"},
+	{FIELD_MS(full_every), DURATION(0, 3650 * DAY), .def = "0s",
+	 .help = "a backup refers to nothing older that long after the last full "
+			 "one; 0: only with --full"},
+	{FIELD_MS(pack_max_age), DURATION(0, 3650 * DAY), .def = "0s",
+	 .help = "a backup stores again what older packs than that hold; 0: they "
+			 "may have any age"},
 	{FIELD(push_workers), .kind = KIND_INT, .def = "4", .min = 1, .max = 64,
 	 .help = "WAL files that wal-push stores at the same time; 1: none ahead"},
 	{FIELD_BYTES(push_memory), SIZE(MB, TB), .def = "32MB",

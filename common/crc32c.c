@@ -179,6 +179,18 @@ crc32c_update(uint32_t crc, const void *data, size_t len)
 #endif
 
 uint32_t
+crc32c_power(uint64_t len)
+{
+	return shift((uint32_t) 1 << 31, len);
+}
+
+uint32_t
+crc32c_combine_by(uint32_t crc_a, uint32_t crc_b, uint32_t power)
+{
+	return multiply(power, crc_a) ^ crc_b;
+}
+
+uint32_t
 crc32c_combine(uint32_t crc_a, uint32_t crc_b, uint64_t len_b)
 {
 	return shift(crc_a, len_b) ^ crc_b;

@@ -21,6 +21,11 @@ crc32c_update_table(uint32_t crc, const void *data, size_t len);
 /* The CRC of A and B joined, from theirs and B's length. */
 extern uint32_t crc32c_combine(uint32_t crc_a, uint32_t crc_b, uint64_t len_b);
 
+/* The same for many B of one length, whose power is computed once. */
+extern uint32_t crc32c_power(uint64_t len_b);
+extern uint32_t
+crc32c_combine_by(uint32_t crc_a, uint32_t crc_b, uint32_t power);
+
 /* The CRC of A with len zero bytes behind it. */
 extern uint32_t crc32c_zeros(uint32_t crc, uint64_t len);
 

@@ -142,6 +142,13 @@ repo_pack_name(char *name, const char *backup_id, uint32_t n)
 }
 
 void
+repo_digest_name(char *name, const char *backup_id, uint32_t n)
+{
+	snprintf(name, OBJECT_NAME_MAX + 1, "backup/%s/digest/%08" PRIx32,
+			 backup_id, n);
+}
+
+void
 repo_report_name(char *name, int64_t time_s, const char *kind)
 {
 	time_t time = (time_t) time_s;

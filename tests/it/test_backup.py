@@ -171,7 +171,8 @@ def test_rebuilt_backup_recovers(
     summary = manifest.summary
     assert summary["id"] == made
     assert summary["label"] == 'it\'s a "label"'
-    assert summary["bases"] == [] and summary["requires"] == []
+    assert summary["bases"] == [] and summary["requires"] == ["maps"]
+    assert summary["full"] == made
     assert summary["server_version"] // 10000 == cluster.version
     assert summary["system_identifier"] == str(cluster.system_identifier())
     assert summary["data_checksums"] is True

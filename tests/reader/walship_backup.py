@@ -18,7 +18,10 @@ from crc32c import crc32c
 from walship_format import Corrupt, Keys, open_object, read_header, require
 
 FORMAT = 1
+FEATURES = {"maps"}
 PACK_DATA_MAX = 16777216
+PART_PAGES, ENTRY = 4096, 12
+ID_LENGTH = 42
 LINE_MAX, EXTENTS_MAX = 67108864, 1048576
 ZEROS = bytes(1 << 20)
 PACKS_IN_MEMORY = 4
@@ -118,10 +121,16 @@ class File:
     size: int
     crc: int
     extents: list[Extent]
+    maps: list[Extent]  # digest, position, length: as the next
+    pages: list[Extent]
 
 
 @dataclass(frozen=True)
 class Pack:
+    """A pack, or a digest object."""
+
+    kind: str
+    index: int
     backup: str
     number: int
     header: bytes
@@ -129,7 +138,7 @@ class Pack:
 
     @property
     def name(self) -> str:
-        return f"backup/{self.backup}/pack/{self.number:08x}"
+        return f"backup/{self.backup}/{self.kind}/{self.number:08x}"
 
     @property
     def stored_bytes(self) -> int:
@@ -143,43 +152,63 @@ class Manifest:
     configs: list[File] = field(default_factory=list)
     dirs: dict[bytes, int] = field(default_factory=dict)
     files: list[File] = field(default_factory=list)
+    digests: list[Pack] = field(default_factory=list)
     packs: list[Pack] = field(default_factory=list)
 
 
 def parse_file(line: Line, config: bool = False) -> File:
     path = path_member(line, "path")
     check_components(path[1:] if config and path.startswith(b"/") else path)
-    extents = member(line, "extents", list)
-    require(len(extents) <= EXTENTS_MAX, "too many extents")
-    for extent in extents:
-        require(
-            type(extent) is list
-            and len(extent) == 3
-            and all(type(number) is int for number in extent),
-            f"{path!r} has a strange extent",
-        )
-        pack, position, length = extent
-        require(
-            pack >= -1
-            and position >= 0
-            and length > 0
-            and (pack >= 0 or position == 0),
-            f"{path!r} has a strange extent",
-        )
     size = count(line, "size")
-    require(sum(extent[2] for extent in extents) == size, f"{path!r} has another size")
+    extents, maps = [], []
+    if "map" in line:
+        require("extents" not in line, f"{path!r} has extents and a map")
+        maps = triples(line, "map")
+        require(len(maps) > 0, f"{path!r} has no map")
+    else:
+        extents = triples(line, "extents")
+        total = sum(extent[2] for extent in extents)
+        require(total == size, f"{path!r} has another size")
+    pages = triples(line, "pages") if "pages" in line else []
+    for index, _, _ in maps + pages:
+        require(index >= 0, f"{path!r} has a strange digest")
     return File(
         path,
         0o600 if config else mode_of(line),
         0 if config else member(line, "mtime", int),
         size,
         crc_of(line),
-        [(pack, position, length) for pack, position, length in extents],
+        extents,
+        maps,
+        pages,
     )
 
 
-def parse_pack(line: Line, index: int) -> Pack:
-    require(member(line, "pack", int) == index, "a pack is not in its order")
+def triples(line: Line, name: str) -> list[Extent]:
+    """Pieces of packs or digest objects, or zeros."""
+    pieces = member(line, name, list)
+    require(len(pieces) <= EXTENTS_MAX, f"too many {name}")
+    for piece in pieces:
+        require(
+            type(piece) is list
+            and len(piece) == 3
+            and all(type(number) is int for number in piece),
+            f"{name} has a strange extent",
+        )
+        index, position, length = piece
+        require(
+            index >= -1
+            and position >= 0
+            and length > 0
+            and (index >= 0 or position == 0),
+            f"{name} has a strange extent",
+        )
+    return [(index, position, length) for index, position, length in pieces]
+
+
+def parse_pack(line: Line, kind: str, before: list[Pack]) -> Pack:
+    index = count(line, kind)
+    require(not before or index > before[-1].index, f"a {kind} is not in its order")
     frames = member(line, "frames", list)
     require(
         len(frames) > 0 and all(type(size) is int and size > 0 for size in frames),
@@ -189,7 +218,14 @@ def parse_pack(line: Line, index: int) -> Pack:
         header = base64.b64decode(member(line, "header", str), validate=True)
     except ValueError:
         raise Corrupt(f"pack {index} has no header") from None
-    return Pack(member(line, "backup", str), count(line, "n"), header, frames)
+    if "live" in line:
+        live = member(line, "live", list)
+        require(
+            len(live) == len(frames) - 1 and all(type(size) is int for size in live),
+            f"{kind} {index} has strange lives",
+        )
+    backup = pattern(line, "backup", "[0-9A-F]{16}-[0-9A-F]{8}-[0-9]{8}T[0-9]{6}Z")
+    return Pack(kind, index, backup, count(line, "n"), header, frames)
 
 
 def parse_summary(first: bytes, repository: Repository, backup: str) -> Line:
@@ -197,7 +233,7 @@ def parse_summary(first: bytes, repository: Repository, backup: str) -> Line:
     require(len(lines) == 1, "the summary is not by itself")
     summary = lines[0]
     require(summary.get("type") == "summary", "no summary")
-    unknown = member(summary, "requires", list)
+    unknown = set(member(summary, "requires", list)) - FEATURES
     require(not unknown, f"the manifest requires what is not known: {unknown}")
     require(count(summary, "format") == FORMAT, "of another format")
     require(member(summary, "id", str) == backup, "of another backup")
@@ -212,7 +248,10 @@ def add_line(manifest: Manifest, line: Line) -> int:
     """Takes a line; the part of the manifest it belongs to."""
     kind = member(line, "type", str)
     if kind == "pack":
-        manifest.packs.append(parse_pack(line, len(manifest.packs)))
+        manifest.packs.append(parse_pack(line, kind, manifest.packs))
+        return 3
+    if kind == "digest":
+        manifest.digests.append(parse_pack(line, kind, manifest.digests))
         return 2
     if kind == "tablespace":
         location = path_member(line, "location")
@@ -247,7 +286,8 @@ def read_manifest(repository: Repository, backup: str) -> Manifest:
 def check_manifest(manifest: Manifest, end: Line) -> None:
     """What the parts of a manifest say about each other."""
     require(end.get("type") == "end", "the manifest has no end")
-    for name in ("files", "dirs", "packs"):
+    end.setdefault("digests", 0)
+    for name in ("files", "dirs", "digests", "packs"):
         require(count(end, name) == len(getattr(manifest, name)), f"not all {name}")
     for files in (manifest.files, manifest.configs):
         paths = {file.path for file in files}
@@ -256,13 +296,12 @@ def check_manifest(manifest: Manifest, end: Line) -> None:
         manifest.dirs.keys().isdisjoint(file.path for file in manifest.files),
         "a path occurs twice",
     )
+    for objects in (manifest.packs, manifest.digests):
+        owners = {(pack.backup, pack.number) for pack in objects}
+        require(len(owners) == len(objects), "a pack occurs twice")
     for file in manifest.files + manifest.configs:
-        for pack, position, length in file.extents:
-            require(pack < len(manifest.packs), f"{file.path!r} needs an unknown pack")
-            require(
-                pack < 0 or position + length <= PACK_DATA_MAX,
-                f"{file.path!r} crosses a pack",
-            )
+        check_pieces(file, file.extents, manifest.packs)
+        check_pieces(file, file.maps + file.pages, manifest.digests)
     own = [p for p in manifest.packs if p.backup == manifest.summary["id"]]
     expected = {
         "files": len(manifest.files),
@@ -276,6 +315,73 @@ def check_manifest(manifest: Manifest, end: Line) -> None:
         require(
             count(manifest.summary, name) == value, f"the summary's {name} is wrong"
         )
+
+
+def check_pieces(file: File, pieces: list[Extent], packs: list[Pack]) -> None:
+    known = {pack.index for pack in packs} | {-1}
+    for index, position, length in pieces:
+        require(index in known, f"{file.path!r} needs an unknown pack")
+        require(
+            index < 0 or position + length <= PACK_DATA_MAX,
+            f"{file.path!r} crosses a pack",
+        )
+
+
+# --- maps ---------------------------------------------------------------------
+
+
+class MapParser:
+    """One part's map, from its bytes."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        self.at = 0
+        self.unit = 1
+
+    def take(self, length: int) -> bytes:
+        piece = self.data[self.at : self.at + length]
+        require(len(piece) == length, "a map is cut off")
+        self.at += length
+        return piece
+
+    def varint(self) -> int:
+        value = 0
+        for shift in range(0, 63, 7):
+            byte = self.take(1)[0]
+            value |= (byte & 0x7F) << shift
+            if byte < 0x80:
+                require(byte != 0 or shift == 0, "a number is longer than needed")
+                return value
+        raise Corrupt("a number is too long")
+
+    def scaled(self) -> int:
+        value = self.varint()
+        return value // 2 if value % 2 else value // 2 * self.unit
+
+    def extents(self) -> Iterator[tuple[str | None, int, int, int]]:
+        """Backup (None: zeros), pack's number, position and length."""
+        self.unit = self.varint()
+        require(1 <= self.unit <= 65536, "a map has a strange unit")
+        sources = [self.take(ID_LENGTH).decode("ascii") for _ in range(self.varint())]
+        ends = [0] * len(sources)
+        for _ in range(self.varint()):
+            head, length = self.varint(), self.scaled()
+            require(length > 0, "an extent is empty")
+            if head == 0:
+                yield None, 0, 0, length
+                continue
+            source = head // 2 - 1
+            require(0 <= source < len(sources), "an extent has no source")
+            address = ends[source]
+            if head % 2:
+                move = self.scaled()
+                address += -((move + 1) // 2) if move % 2 else move // 2
+            require(0 <= address < 1 << 56, "an extent has a strange place")
+            ends[source] = address + length
+            number, position = divmod(address, PACK_DATA_MAX)
+            require(position + length <= PACK_DATA_MAX, "an extent crosses a pack")
+            yield sources[source], number, position, length
+        require(self.at == len(self.data), "a map goes on behind its end")
 
 
 # --- packs --------------------------------------------------------------------
@@ -305,7 +411,8 @@ def read_pack(repository: Repository, pack: Pack) -> bytes:
     )
     data = b"".join(plain[1:])
     require(len(data) <= PACK_DATA_MAX, f"{pack.name} is too long")
-    check_table(pack.name, plain[0], data)
+    if pack.kind == "pack":
+        check_table(pack.name, plain[0], data)
     return data
 
 
@@ -328,7 +435,7 @@ class Packs:
 
     def __init__(self, repository: Repository, packs: list[Pack]) -> None:
         self.repository = repository
-        self.packs = packs
+        self.packs = {pack.index: pack for pack in packs}
         self.kept: dict[int, bytes] = {}
 
     def data(self, index: int) -> bytes:
@@ -340,24 +447,70 @@ class Packs:
         self.kept[index] = data
         return data
 
-    def content(self, file: File) -> Iterator[bytes]:
-        """A file's bytes; fails at the end if they are not the file's."""
-        crc = 0
-        for index, position, length in file.extents:
-            for piece in self._extent(index, position, length):
-                crc = crc32c(piece, crc)
-                yield piece
-        require(crc == file.crc, f"{file.path!r} has another checksum")
+    def piece(self, index: int, position: int, length: int) -> bytes:
+        piece = self.data(index)[position : position + length]
+        require(len(piece) == length, f"pack {index} is too short")
+        return piece
 
-    def _extent(self, index: int, position: int, length: int) -> Iterator[bytes]:
+    def extent(self, index: int, position: int, length: int) -> Iterator[bytes]:
         if index >= 0:
-            piece = self.data(index)[position : position + length]
-            require(len(piece) == length, f"pack {index} is too short")
-            yield piece
+            yield self.piece(index, position, length)
             return
         while length > 0:
             yield ZEROS[:length]
             length -= min(length, len(ZEROS))
+
+
+class Contents:
+    """The files of a backup."""
+
+    def __init__(self, repository: Repository, manifest: Manifest) -> None:
+        self.packs = Packs(repository, manifest.packs)
+        self.digests = Packs(repository, manifest.digests)
+        self.page_size = manifest.summary.get("page_size", 0)
+        self.indexes = {(p.backup, p.number): p.index for p in manifest.packs}
+
+    def extents(self, file: File) -> Iterator[Extent]:
+        yield from file.extents
+        part = PART_PAGES * self.page_size
+        require(
+            not file.maps or len(file.maps) == -(-file.size // part),
+            f"{file.path!r} has a strange number of maps",
+        )
+        for number, place in enumerate(file.maps):
+            total = 0
+            parser = MapParser(self.digests.piece(*place))
+            for backup, pack, position, length in parser.extents():
+                index = -1
+                if backup is not None:
+                    require(
+                        (backup, pack) in self.indexes,
+                        f"{file.path!r} needs an unknown pack",
+                    )
+                    index = self.indexes[backup, pack]
+                total += length
+                yield index, position, length
+            require(
+                total == min(part, file.size - number * part),
+                f"{file.path!r} has a map of another size",
+            )
+
+    def content(self, file: File) -> Iterator[bytes]:
+        """A file's bytes; fails at the end if they are not the file's."""
+        crc = 0
+        for extent in self.extents(file):
+            for piece in self.packs.extent(*extent):
+                crc = crc32c(piece, crc)
+                yield piece
+        require(crc == file.crc, f"{file.path!r} has another checksum")
+
+    def page_checksums(self, file: File) -> list[int]:
+        """Of each page of a file that has page digests."""
+        table = b"".join(self.digests.piece(*place) for place in file.pages)
+        pages = -(-file.size // self.page_size)
+        require(len(table) == pages * ENTRY, f"{file.path!r} has strange digests")
+        starts = range(0, len(table), ENTRY)
+        return [int.from_bytes(table[at + 8 : at + ENTRY], "little") for at in starts]
 
 
 # --- rebuilding ---------------------------------------------------------------
@@ -368,10 +521,10 @@ def make_empty_dir(path: bytes) -> None:
     require(not os.listdir(path), f"{os.fsdecode(path)} is not empty")
 
 
-def write_file(path: bytes, file: File, packs: Packs) -> None:
+def write_file(path: bytes, file: File, contents: Contents) -> None:
     os.makedirs(os.path.dirname(path), exist_ok=True)
     with open(path, "xb") as out:
-        for piece in packs.content(file):
+        for piece in contents.content(file):
             out.write(piece)
     os.chmod(path, file.mode)
     os.utime(path, (file.mtime, file.mtime))
@@ -404,18 +557,18 @@ def rebuild_backup(
     """
     require(not repository.exists(f"backup/{backup}/expired"), f"{backup} has expired")
     manifest = read_manifest(repository, backup)
-    packs = Packs(repository, manifest.packs)
+    contents = Contents(repository, manifest)
     root = os.fsencode(target.absolute())
     make_empty_dir(root)
     place_tablespaces(manifest, root, places)
     for path in [b"pg_wal/archive_status", *manifest.dirs]:
         os.makedirs(os.path.join(root, path), exist_ok=True)
     for config in manifest.configs:
-        for _ in packs.content(config):
+        for _ in contents.content(config):
             pass
     last: Callable[[File], bool] = lambda file: file.path == CONTROL_FILE
     for file in sorted(manifest.files, key=last):
-        write_file(os.path.join(root, file.path), file, packs)
+        write_file(os.path.join(root, file.path), file, contents)
     mode = mode_of(manifest.summary, "data_directory_mode")
     default = {b"pg_wal": mode, b"pg_wal/archive_status": mode, b"pg_tblspc": mode}
     for path, its_mode in {**default, **manifest.dirs}.items():

@@ -146,9 +146,17 @@ see_pack(void *arg, const struct manifest_pack *p, struct err *err)
 	return end(arg, "pack", err);
 }
 
+static enum status
+see_digest(void *arg, const struct manifest_pack *p, struct err *err)
+{
+	say(arg, "digest %u %s %u used %u\n", p->index, p->backup, p->n,
+		p->data_used);
+	return end(arg, "digest", err);
+}
+
 static const struct manifest_handler handler = {
 	see_summary, see_tablespace, see_setting, see_config,
-	see_dir,     see_file,       see_pack};
+	see_dir,     see_file,       see_digest,  see_pack};
 static const struct manifest_handler deaf;
 
 /* Reads lines, piece bytes at a time. */

@@ -18,9 +18,9 @@ from .s3client import Bucket
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "reader"))
 
 from walship_backup import (  # noqa: E402
+    Contents,
     File,
     Manifest,
-    Packs,
     Repository,
     read_manifest,
     rebuild_backup,
@@ -89,7 +89,7 @@ class Stored(Repository):
         return {line["name"]: line for line in parsed if line["type"] == "setting"}
 
     def file_content(self, manifest: Manifest, file: File) -> bytes:
-        return b"".join(Packs(self, manifest.packs).content(file))
+        return b"".join(Contents(self, manifest).content(file))
 
     def rebuild(
         self, backup: str, target: Path, places: dict[int, Path] | None = None
