@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -396,3 +397,14 @@ def sanitizers_are_silent(sanitizer_reports: Path | None) -> Iterator[None]:
 def soak(request: pytest.FixtureRequest) -> tuple[int, int]:
     """How many rounds, and the seed that draws them."""
     return request.config.getoption("rounds"), request.config.getoption("seed")
+
+
+@pytest.fixture
+def tell(capsys: pytest.CaptureFixture[str]) -> Callable[[str], None]:
+    """Says something beside the tests' output, also where they pass."""
+
+    def say(text: str) -> None:
+        with capsys.disabled():
+            print(f"\n{text}", file=sys.stderr, flush=True)
+
+    return say

@@ -7,6 +7,7 @@ same name differ.  For each name exactly one server succeeds.
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -131,6 +132,7 @@ def test_split_brain_often(
     bucket_of: Bucket | None,
     workers: int,
     soak: tuple[int, int],
+    tell: Callable[[str], None],
 ) -> None:
     """In each round 200 segments."""
     with open(config, "a", encoding="utf-8") as file:
@@ -141,4 +143,4 @@ def test_split_brain_often(
             won[i] += more
         for server in servers:
             server.cluster.sql("checkpoint")
-    print(f"races: {sum(won)}, won by each: {won}")
+    tell(f"{workers} workers, races: {sum(won)}, won by each: {won}")
