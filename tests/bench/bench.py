@@ -18,6 +18,9 @@ from typing import Any
 
 SOURCE = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(SOURCE / "tests/it"))
+
+from ground import host  # noqa: E402
+
 BUILD = Path(os.environ.get("WALSHIP_BUILD", SOURCE / "build"))
 
 
@@ -46,6 +49,23 @@ def run(args: Sequence[str | os.PathLike[str]], **options: Any) -> Run:
     if process.returncode != 0:
         raise SystemExit(f"{args}: {process.returncode}\n{output.decode()}")
     return Run(wall_s, usage.ru_utime + usage.ru_stime, usage.ru_maxrss)
+
+
+class LongWire:
+    """A port that is half a round trip away from another one; see delay.c."""
+
+    def __init__(self, work: Path, upstream_port: int, rtt_ms: int) -> None:
+        program = work / "delay"
+        source = SOURCE / "tests/bench/delay.c"
+        compiler = ["cc", "-O2", "-D_GNU_SOURCE", "-pthread"]
+        run([*compiler, "-o", program, source])
+        self.port = host.free_ports()
+        args = [program, str(self.port), str(upstream_port), str(rtt_ms)]
+        self._daemon = host.Daemon(args, work / f"delay-{rtt_ms}.log")
+        self._daemon.wait_port(self.port)
+
+    def stop(self) -> None:
+        self._daemon.stop()
 
 
 def compare(
