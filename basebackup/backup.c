@@ -11,6 +11,7 @@
 
 #include "basebackup/begin.h"
 #include "basebackup/json.h"
+#include "basebackup/native_start.h"
 #include "basebackup/publish.h"
 #include "basebackup/receive.h"
 #include "basebackup/reclaim.h"
@@ -29,6 +30,7 @@ struct backup
 	struct publication pub;
 	struct begun begun;
 	struct reclaim_result reclaim;
+	struct native_outcome native;
 	const char *base_id; /* the one of bases, if there is a base */
 	struct pack_writer *packs;
 	struct stream *stream;
@@ -100,7 +102,12 @@ record_stop_time(struct backup *b)
 static enum status
 begin_stream(struct backup *b, struct err *err)
 {
-	const struct stream_options options = {
+	const struct native_start start = {.conn = b->source->conn,
+									   .base = b->begun.base,
+									   .page_size =
+										   b->source->facts->page_size,
+									   .off = b->options->no_native};
+	struct stream_options options = {
 		.label = b->options->label,
 		.fast_checkpoint = b->options->fast_checkpoint,
 		.max_rate_kb = b->options->max_rate_kb,
@@ -116,12 +123,17 @@ begin_stream(struct backup *b, struct err *err)
 			 b->options->fast_checkpoint
 				 ? ""
 				 : " (--checkpoint=fast would hasten it)");
-	status = stream_begin(b->source->conn, &options, &b->stream, err);
+	status =
+		native_stream_begin(&start, &options, &b->stream, &b->native, err);
 	if (status != ST_OK)
 		return status;
 	b->result->start_lsn = stream_start(b->stream)->lsn;
 	b->result->timeline = stream_start(b->stream)->timeline;
-	log_info("receiving from %s, timeline %" PRIu32,
+	b->result->native = b->native.pages_max > 0;
+	(void) snprintf(b->result->why_read, sizeof(b->result->why_read), "%s",
+					b->native.why);
+	log_info("receiving %s from %s, timeline %" PRIu32,
+			 b->result->native ? "changes" : "everything",
 			 lsn_format(b->result->start_lsn, lsn), b->result->timeline);
 	return ST_OK;
 }
@@ -131,20 +143,24 @@ static enum status
 receive(struct backup *b, struct err *err)
 {
 	struct progress progress;
-	const struct receive_target target = {
+	struct receive_target target = {
 		.pool = b->pub.pool,
 		.packs = b->packs,
 		.manifest = b->pub.manifest,
 		.progress = &progress,
 		.lz4 = b->options->lz4,
+		.page_size = b->source->facts->page_size,
 		.system_identifier = b->source->facts->system_identifier,
 		.data_directory_mode = b->source->facts->data_directory_mode};
 	enum status status = begin_stream(b, err);
 
 	if (status != ST_OK)
 		return status;
+	target.pages_max = b->native.pages_max;
+	/* How much of it changed, the server does not tell. */
 	progress_begin(&progress, b->options->progress,
-				   stream_start(b->stream)->total_bytes);
+				   b->result->native ? 0
+									 : stream_start(b->stream)->total_bytes);
 	status = receive_backup(b->stream, &target, &b->pub.received, err);
 	if (status == ST_OK)
 	{
@@ -303,6 +319,11 @@ backup_result_members(const struct backup_result *r, struct json *json)
 	json_int(json, "referenced_bytes", (int64_t) r->referenced_bytes);
 	json_int(json, "changed_bytes", (int64_t) r->changed_bytes);
 	json_int(json, "rewritten_bytes", (int64_t) r->rewritten_bytes);
+	json_text(json, "read", r->native ? "changes" : "everything");
+	if (r->native)
+		json_null(json, "read_why");
+	else
+		json_text(json, "read_why", r->why_read);
 	json_bool(json, "checksums_verified", r->checksums_verified);
 	json_int(json, "duration_ms", r->duration_ms);
 }

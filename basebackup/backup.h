@@ -22,6 +22,7 @@
 #include <stdint.h>
 
 #include "basebackup/json.h"
+#include "basebackup/native.h"
 #include "basebackup/pgconn.h"
 #include "basebackup/server_facts.h"
 #include "common/err.h"
@@ -38,6 +39,8 @@ struct backup_options
 	uint32_t max_rate_kb; /* 0: unlimited */
 	bool no_verify;       /* the server does not verify page checksums */
 	bool lz4;             /* the server compresses what it sends */
+	bool no_native;       /* read everything, also from a server that could
+						   * send only changes */
 	bool full;            /* refer to no older backup */
 	bool progress;        /* a line on the terminal, if there is one */
 };
@@ -60,6 +63,8 @@ struct backup_result
 	uint32_t timeline;
 	int64_t start_time; /* seconds since 1970, of the manifest's clock */
 	int64_t stop_time;
+	bool native; /* the server sent only changes; else: */
+	char why_read[NATIVE_WHY_MAX];
 	bool checksums_verified; /* of pages, by the server */
 	int64_t duration_ms;
 };

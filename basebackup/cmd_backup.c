@@ -31,6 +31,9 @@ static const char help[] =
 	"                             a regular checkpoint (the default); \"fast\"\n"
 	"                             begins at once, at the price of more I/O\n"
 	"      --full                 refers to no older backup\n"
+	"      --incremental=HOW      \"auto\": servers that can (17 and later, with\n"
+	"                             summarize_wal) send only changes since the last\n"
+	"                             backup (the default); \"off\": everything is read\n"
 	"  -r, --max-rate=RATE        at most RATE kB per second from the server;\n"
 	"                             \"M\" behind it: MB\n"
 	"      --compress=HOW         \"server-lz4\": the server compresses what it\n"
@@ -48,7 +51,8 @@ enum
 	OPT_COMPRESS = 1000,
 	OPT_NO_VERIFY,
 	OPT_JSON,
-	OPT_FULL
+	OPT_FULL,
+	OPT_INCREMENTAL
 };
 
 struct arguments
@@ -134,6 +138,14 @@ take_option(struct arguments *a, int opt, char **argv)
 								 "\"none\", not \"%s\"",
 								 optarg);
 			return -1;
+		case OPT_INCREMENTAL:
+			a->backup.no_native = strcmp(optarg, "off") == 0;
+			if (!a->backup.no_native && strcmp(optarg, "auto") != 0)
+				return cli_usage(program,
+								 "--incremental must be \"auto\" or \"off\", "
+								 "not \"%s\"",
+								 optarg);
+			return -1;
 		case OPT_NO_VERIFY:
 			a->backup.no_verify = true;
 			return -1;
@@ -163,6 +175,7 @@ take_arguments(struct arguments *a, int argc, char **argv)
 		{"no-verify-checksums", no_argument, NULL, OPT_NO_VERIFY},
 		{"json", no_argument, NULL, OPT_JSON},
 		{"full", no_argument, NULL, OPT_FULL},
+		{"incremental", required_argument, NULL, OPT_INCREMENTAL},
 		{NULL, 0, NULL, 0}};
 	int opt;
 

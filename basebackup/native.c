@@ -128,24 +128,6 @@ take_next(struct pgconn *conn, const struct deadline *deadline,
 	return status;
 }
 
-/* After an error the connection is of use once nothing more comes. */
-static enum status
-drain(struct pgconn *conn, const struct deadline *deadline, enum status failed)
-{
-	enum pg_next next = PG_COMMAND;
-	enum status status = ST_OK;
-
-	while (status == ST_OK && next != PG_NONE)
-	{
-		struct pgresult *rows = NULL;
-		struct err err;
-
-		status = pgconn_next(conn, deadline, &next, &rows, &err);
-		pgresult_free(rows);
-	}
-	return failed;
-}
-
 enum status
 native_upload_begin(struct pgconn *conn, const struct deadline *deadline,
 					struct err *err)
@@ -154,8 +136,7 @@ native_upload_begin(struct pgconn *conn, const struct deadline *deadline,
 
 	if (status != ST_OK)
 		return status;
-	status = take_next(conn, deadline, PG_COPY_IN, err);
-	return status == ST_OK ? ST_OK : drain(conn, deadline, status);
+	return take_next(conn, deadline, PG_COPY_IN, err);
 }
 
 enum status
@@ -174,7 +155,7 @@ native_upload_end(struct pgconn *conn, const struct deadline *deadline,
 	if (status != ST_OK)
 		return status;
 	status = take_next(conn, deadline, PG_COMMAND, err);
-	return drain(conn, deadline, status);
+	return status == ST_OK ? pgconn_drain(conn, deadline, err) : status;
 }
 
 size_t

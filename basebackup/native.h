@@ -16,7 +16,7 @@
 #include "common/deadline.h"
 #include "common/err.h"
 
-#define NATIVE_WHY_MAX 384
+#define NATIVE_WHY_MAX ERR_MESSAGE_MAX
 
 /*
  * False, with the reason, for a server whose incrementals cannot be had or
@@ -37,8 +37,8 @@ native_ask(struct pgconn *conn, uint32_t page_size,
 
 /*
  * Shows the server the earlier backup's manifest: begin, data in pieces, end.
- * ST_SERVER or ST_AUTH if the server refuses it: the connection can then be
- * used for a full backup.
+ * ST_SERVER or ST_AUTH if the server refuses it: after pgconn_drain the
+ * connection can then be used for a full backup.
  */
 extern enum status
 native_upload_begin(struct pgconn *conn, const struct deadline *deadline,

@@ -159,6 +159,14 @@ pgconn_next(struct pgconn *conn, const struct deadline *deadline,
 			struct err *err) ERR_CHECK;
 
 /*
+ * Drops what still comes of the last command, errors included, so that there
+ * can be another one.  Fails if the connection is lost.
+ */
+extern enum status
+pgconn_drain(struct pgconn *conn, const struct deadline *deadline,
+			 struct err *err) ERR_CHECK;
+
+/*
  * One CopyData message; *data lives until the next call.  At the end *data
  * is NULL, and pgconn_next tells whether it was a good one.
  */

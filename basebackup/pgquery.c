@@ -302,6 +302,25 @@ pgconn_next(struct pgconn *conn, const struct deadline *deadline,
 }
 
 enum status
+pgconn_drain(struct pgconn *conn, const struct deadline *deadline,
+			 struct err *err)
+{
+	PGresult *res = NULL;
+
+	do
+	{
+		enum status status = next_result(conn, deadline, &res, err);
+
+		if (status != ST_OK)
+			return status;
+		PQclear(res);
+	} while (res != NULL);
+	if (PQstatus(conn->pq) != CONNECTION_OK)
+		return pgconn_error(conn, ST_SERVER, err);
+	return ST_OK;
+}
+
+enum status
 pgconn_copy_read(struct pgconn *conn, const struct deadline *deadline,
 				 const uint8_t **data, size_t *len, struct err *err)
 {

@@ -8,7 +8,10 @@
 #include <string.h>
 #include <time.h>
 
+#include "basebackup/incremental.h"
+#include "basebackup/receive_file.h"
 #include "basebackup/received.h"
+#include "basebackup/remanifest.h"
 #include "basebackup/server_manifest.h"
 #include "basebackup/tar.h"
 #include "common/cli.h"
@@ -17,7 +20,6 @@
 
 #define MANIFEST_PATH "backup_manifest"
 #define TBLSPC        "pg_tblspc/"
-#define PATH_ROOM     (TAR_NAME_MAX + 32)
 
 enum place
 {
@@ -33,6 +35,8 @@ struct receiver
 	struct receive_result *result;
 	struct received *received;
 	struct server_manifest *manifest;
+	struct remanifest *remanifest; /* NULL: the server's is kept as it is */
+	struct receive_file *file;
 	struct lz4_stream *lz4; /* NULL: archives come as they are */
 
 	enum place place;
@@ -40,8 +44,8 @@ struct receiver
 	size_t archives;
 	bool base_seen;
 	struct tar_parser tar;
-	struct tar_entry entry; /* the file in hand, */
-	char path[PATH_ROOM];   /* and its path in the data directory */
+	struct tar_entry entry;       /* the file in hand, */
+	char path[RECEIVE_PATH_ROOM]; /* and its path in the data directory */
 };
 
 static bool
@@ -98,13 +102,21 @@ on_entry(void *arg, const struct tar_entry *entry, struct err *err)
 			if (strcmp(r->path, MANIFEST_PATH) == 0)
 				return err_set(err, ST_CORRUPT,
 							   "the server sent \"" MANIFEST_PATH "\" twice");
-			return pack_file_begin(r->target->packs, r->path, entry->size,
-								   err);
+			return receive_file_begin(r->file, r->path, entry->size, err);
 	}
 }
 
 static enum status
 on_data(void *arg, const void *data, size_t len, struct err *err)
+{
+	struct receiver *r = arg;
+
+	return receive_file_data(r->file, data, len, err);
+}
+
+/* Where the rewritten manifest goes. */
+static enum status
+put_manifest(void *arg, const void *data, size_t len, struct err *err)
 {
 	struct receiver *r = arg;
 
@@ -115,13 +127,21 @@ static enum status
 on_end(void *arg, struct err *err)
 {
 	struct receiver *r = arg;
-	struct manifest_file file = {
-		.path = r->path, .mode = r->entry.mode, .mtime = r->entry.mtime};
-	enum status status = pack_file_end(r->target->packs, &file.stored, err);
+	struct manifest_file file = {.mode = r->entry.mode,
+								 .mtime = r->entry.mtime};
+	struct received_file made = {.changes = false};
+	struct received_whole whole;
+	enum status status = receive_file_end(r->file, &whole, err);
 
-	if (status == ST_OK)
-		status = received_add(r->received, r->path, file.stored->size,
-							  file.stored->crc32c, err);
+	if (status != ST_OK)
+		return status;
+	made.changes = whole.changes;
+	made.size = whole.stored->size;
+	made.crc32c = whole.stored->crc32c;
+	file.path = whole.path;
+	file.stored = whole.stored;
+	status = received_add(r->received, r->path, r->entry.size,
+						  whole.sent_crc32c, &made, err);
 	if (status == ST_OK)
 		status = manifest_add_file(r->target->manifest, &file, err);
 	return status;
@@ -134,8 +154,19 @@ on_listed_file(void *arg, const struct server_manifest_file *file,
 			   struct err *err)
 {
 	struct receiver *r = arg;
+	struct server_manifest_file whole = *file;
+	struct received_file made;
+	char path[RECEIVE_PATH_ROOM];
+	enum status status = received_compare(r->received, file, &made, err);
 
-	return received_compare(r->received, file, err);
+	if (status != ST_OK || r->remanifest == NULL)
+		return status;
+	/* The path is one that has come, so it has room. */
+	if (made.changes && incremental_path(file->path, path))
+		whole.path = path;
+	whole.size = made.size;
+	whole.crc32c = made.crc32c;
+	return remanifest_file(r->remanifest, &whole, err);
 }
 
 static enum status
@@ -155,7 +186,8 @@ on_listed_range(void *arg, const struct server_manifest_range *range,
 	res->ranges[i] =
 		(struct wal_range){range->timeline, range->start_lsn, range->end_lsn};
 	res->nranges++;
-	return ST_OK;
+	return r->remanifest == NULL ? ST_OK
+								 : remanifest_range(r->remanifest, range, err);
 }
 
 static const struct server_manifest_handler manifest_handler = {
@@ -210,6 +242,9 @@ begin_manifest(struct receiver *r, struct err *err)
 	r->place = IN_MANIFEST;
 	status = server_manifest_new(
 		&manifest_handler, r, r->target->system_identifier, &r->manifest, err);
+	if (status == ST_OK && r->target->pages_max > 0)
+		status = remanifest_new(r->target->system_identifier, put_manifest, r,
+								&r->remanifest, err);
 	if (status != ST_OK)
 		return status;
 	return pack_file_begin(r->target->packs, MANIFEST_PATH, PACK_SIZE_UNKNOWN,
@@ -242,7 +277,7 @@ take_data(struct receiver *r, const struct stream_event *event,
 		case IN_MANIFEST:
 			status = server_manifest_feed(r->manifest, event->data, event->len,
 										  err);
-			if (status != ST_OK)
+			if (status != ST_OK || r->remanifest != NULL)
 				return status;
 			return pack_file_data(r->target->packs, event->data, event->len,
 								  err);
@@ -270,6 +305,8 @@ end_manifest(struct receiver *r, struct err *err)
 	status = server_manifest_finish(r->manifest, err);
 	if (status == ST_OK)
 		status = received_finish(r->received, err);
+	if (status == ST_OK && r->remanifest != NULL)
+		status = remanifest_finish(r->remanifest, err);
 	if (status == ST_OK)
 		status = pack_file_end(r->target->packs, &file.stored, err);
 	if (status == ST_OK)
@@ -367,11 +404,16 @@ receive_backup(struct stream *stream, const struct receive_target *target,
 			r.start->tablespaces[i].location, err);
 	if (status == ST_OK)
 		status = received_new(&r.received, err);
+	if (status == ST_OK)
+		status = receive_file_new(target->packs, target->page_size,
+								  target->pages_max, &r.file, err);
 	if (status == ST_OK && target->lz4)
 		status = lz4_stream_new(feed_tar, &r, &r.lz4, err);
 	if (status == ST_OK)
 		status = receive_all(&r, stream, err);
 	server_manifest_free(r.manifest);
+	remanifest_free(r.remanifest);
+	receive_file_free(r.file);
 	received_free(r.received);
 	lz4_stream_free(r.lz4);
 	return status;

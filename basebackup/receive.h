@@ -28,6 +28,8 @@ struct receive_target
 	struct manifest_writer *manifest;
 	struct progress *progress;
 	bool lz4; /* the archives come compressed */
+	uint32_t page_size;
+	uint32_t pages_max; /* as native_ask says, if only changes come; else 0 */
 	uint64_t system_identifier;
 	uint32_t data_directory_mode;
 };

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "basebackup/incremental.h"
 #include "basebackup/tempfile.h"
 
 #define PATH_MAX_BYTES 4096
@@ -19,6 +20,7 @@ struct entry
 	uint64_t size;
 	uint32_t crc32c;
 	uint32_t path_len;
+	struct received_file made;
 };
 
 struct received
@@ -29,6 +31,7 @@ struct received
 	uint64_t added;
 	uint64_t compared;
 	char path[PATH_MAX_BYTES + 1];
+	char whole[PATH_MAX_BYTES + 1];
 };
 
 enum status
@@ -64,20 +67,33 @@ received_free(struct received *r)
 	free(r);
 }
 
+/* Of the file that is meant: it may come once, whole or as changes. */
+static void
+hash_path(struct received *r, const char *path,
+		  const struct received_file *made, uint8_t *out)
+{
+	const char *whole = path;
+
+	if (made->changes && incremental_path(path, r->whole))
+		whole = r->whole;
+	(void) crypto_shorthash(out, (const unsigned char *) whole, strlen(whole),
+							r->hash_key);
+}
+
 enum status
 received_add(struct received *r, const char *path, uint64_t size,
-			 uint32_t crc32c, struct err *err)
+			 uint32_t crc32c, const struct received_file *made,
+			 struct err *err)
 {
 	size_t len = strlen(path);
-	struct entry entry = {size, crc32c, (uint32_t) len};
+	struct entry entry = {size, crc32c, (uint32_t) len, *made};
 	uint8_t hash[crypto_shorthash_BYTES];
 	enum status status;
 
 	if (len > PATH_MAX_BYTES)
 		return err_set(err, ST_CORRUPT, "path \"%.100s...\" is too long",
 					   path);
-	(void) crypto_shorthash(hash, (const unsigned char *) path, len,
-							r->hash_key);
+	hash_path(r, path, made, hash);
 	status = tempfile_write(r->entries, &entry, sizeof(entry), err);
 	if (status == ST_OK)
 		status = tempfile_write(r->entries, path, len, err);
@@ -105,7 +121,7 @@ next_entry(struct received *r, struct entry *entry, struct err *err)
 
 enum status
 received_compare(struct received *r, const struct server_manifest_file *file,
-				 struct err *err)
+				 struct received_file *made, struct err *err)
 {
 	struct entry entry;
 	enum status status = ST_OK;
@@ -138,6 +154,7 @@ received_compare(struct received *r, const struct server_manifest_file *file,
 					   "file \"%s\" arrived with CRC %08x, but the server's "
 					   "manifest says %08x",
 					   r->path, entry.crc32c, file->crc32c);
+	*made = entry.made;
 	return ST_OK;
 }
 
@@ -161,8 +178,7 @@ name_duplicate(struct received *r, const uint8_t *hash, struct err *err)
 		status = next_entry(r, &entry, err);
 		if (status != ST_OK)
 			break;
-		(void) crypto_shorthash(other, (const unsigned char *) r->path,
-								entry.path_len, r->hash_key);
+		hash_path(r, r->path, &entry.made, other);
 		if (memcmp(other, hash, sizeof(other)) == 0)
 			return err_set(err, ST_CORRUPT, "the server sent \"%s\" twice",
 						   r->path);

@@ -15,6 +15,7 @@
 /* The server writes a line per file, with a path of at most MAXPGPATH. */
 #define LINE_MAX_BYTES 32768
 #define PATH_MAX_BYTES 4096
+#define TIME_MAX_BYTES 63
 
 enum place
 {
@@ -43,7 +44,8 @@ enum member
 	M_CHECKSUM = 1 << 9,
 	M_TIMELINE = 1 << 10,
 	M_START = 1 << 11,
-	M_END = 1 << 12
+	M_END = 1 << 12,
+	M_MODIFIED = 1 << 13
 };
 
 static const struct
@@ -60,6 +62,7 @@ static const struct
 	{"Path", IN_FILE, M_PATH},
 	{"Encoded-Path", IN_FILE, M_ENCODED_PATH},
 	{"Size", IN_FILE, M_SIZE},
+	{"Last-Modified", IN_FILE, M_MODIFIED},
 	{"Checksum-Algorithm", IN_FILE, M_ALGORITHM},
 	{"Checksum", IN_FILE, M_CHECKSUM},
 	{"Timeline", IN_RANGE, M_TIMELINE},
@@ -81,6 +84,7 @@ struct server_manifest
 	struct server_manifest_file file;
 	struct server_manifest_range range;
 	char path[PATH_MAX_BYTES + 1];
+	char modified[TIME_MAX_BYTES + 1];
 	uint8_t sum[crypto_hash_sha256_BYTES];
 	struct err *err; /* of the call in progress */
 	bool failed;     /* err is set */
@@ -224,6 +228,9 @@ on_string(void *ctx, const unsigned char *text, size_t len)
 		case M_ENCODED_PATH:
 			good = take_encoded_path(m, value);
 			break;
+		case M_MODIFIED:
+			good = copy_text(text, len, m->modified, sizeof(m->modified));
+			break;
 		case M_ALGORITHM:
 			good = strcmp(value, "CRC32C") == 0;
 			break;
@@ -276,6 +283,7 @@ on_start_map(void *ctx)
 			m->place = IN_FILE;
 			memset(&m->file, 0, sizeof(m->file));
 			m->path[0] = '\0';
+			m->modified[0] = '\0';
 			return 1;
 		case IN_RANGES:
 			m->place = IN_RANGE;
@@ -296,6 +304,7 @@ end_file(struct server_manifest *m)
 	if ((m->seen & need) != need || (path != M_PATH && path != M_ENCODED_PATH))
 		return stop(m, "incomplete file");
 	m->file.path = m->path;
+	m->file.modified = m->modified;
 	if (m->handler->file(m->arg, &m->file, m->err) != ST_OK)
 	{
 		m->failed = true;

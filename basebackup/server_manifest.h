@@ -22,6 +22,7 @@ struct server_manifest_file
 	const char *path; /* relative to the data directory; any bytes but 0 */
 	uint64_t size;
 	uint32_t crc32c;
+	const char *modified; /* the server's words for when, or "" */
 };
 
 struct server_manifest_range

@@ -154,6 +154,8 @@ build_command(const struct stream_options *o, char *out, size_t size)
 		"MANIFEST_CHECKSUMS 'CRC32C'",
 		o->fast_checkpoint ? "fast" : "spread",
 		o->verify_checksums ? "true" : "false");
+	if (o->incremental)
+		n += (size_t) snprintf(out + n, size - n, ", INCREMENTAL true");
 	if (o->lz4)
 		n += (size_t) snprintf(out + n, size - n, ", COMPRESSION 'lz4'");
 	if (o->max_rate_kb > 0)

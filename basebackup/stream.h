@@ -53,8 +53,9 @@ struct stream_options
 	bool fast_checkpoint;
 	uint32_t max_rate_kb; /* 0: unlimited */
 	bool verify_checksums;
-	bool lz4;        /* the server is to compress the archives */
-	int64_t wait_ms; /* the longest silence of the server */
+	bool incremental; /* only changes; the server has seen a manifest */
+	bool lz4;         /* the server is to compress the archives */
+	int64_t wait_ms;  /* the longest silence of the server */
 	const volatile sig_atomic_t *cancel;
 };
 

@@ -46,7 +46,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "versions: runs on every PostgreSQL version")
+    config.addinivalue_line(
+        "markers", "versions(...): runs on every PostgreSQL version, or on these"
+    )
     config.addinivalue_line("markers", "soak: rounds of random faults, by --soak")
 
 
@@ -54,13 +56,15 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "pg_version" not in metafunc.fixturenames:
         return
     config = metafunc.config
-    everywhere = config.getoption("all_versions") or (
-        metafunc.definition.get_closest_marker("versions")
-    )
+    marker = metafunc.definition.get_closest_marker("versions")
+    possible = list(marker.args if marker and marker.args else roots.VERSIONS)
+    everywhere = config.getoption("all_versions") or marker
     if everywhere and not config.getoption("host_version_only"):
-        versions = list(roots.VERSIONS)
-    else:
+        versions = possible
+    elif roots.host_version() in possible:
         versions = [roots.host_version()]
+    else:
+        versions = possible[:1]
     metafunc.parametrize("pg_version", versions, scope="session", ids="pg{}".format)
 
 

@@ -296,10 +296,21 @@ test_handler_ends_parse(void **state)
 static enum status
 compare(struct received *r, const char *path, uint64_t size, uint32_t crc)
 {
-	struct server_manifest_file file = {path, size, crc};
+	struct server_manifest_file file = {path, size, crc, ""};
+	struct received_file made;
 	struct err err;
 
-	return received_compare(r, &file, &err);
+	return received_compare(r, &file, &made, &err);
+}
+
+static void
+add(struct received *r, const char *path, uint64_t size, uint32_t crc,
+	bool changes)
+{
+	const struct received_file made = {changes, size, crc};
+	struct err err;
+
+	assert_int_equal(received_add(r, path, size, crc, &made, &err), ST_OK);
 }
 
 static struct received *
@@ -309,9 +320,8 @@ received_of_two(void)
 	struct err err;
 
 	assert_int_equal(received_new(&r, &err), ST_OK);
-	assert_int_equal(received_add(r, "a", 1, 2, &err), ST_OK);
-	assert_int_equal(received_add(r, "b/c", UINT64_C(1) << 40, 3, &err),
-					 ST_OK);
+	add(r, "a", 1, 2, false);
+	add(r, "b/c", UINT64_C(1) << 40, 3, false);
 	return r;
 }
 
@@ -366,12 +376,29 @@ test_received_twice(void **state)
 	struct err err;
 
 	(void) state;
-	assert_int_equal(received_add(r, "a", 1, 2, &err), ST_OK);
+	add(r, "a", 1, 2, false);
 	assert_int_equal(compare(r, "a", 1, 2), ST_OK);
 	assert_int_equal(compare(r, "b/c", UINT64_C(1) << 40, 3), ST_OK);
 	assert_int_equal(compare(r, "a", 1, 2), ST_OK);
 	assert_int_equal(received_finish(r, &err), ST_CORRUPT);
 	assert_string_equal(err.message, "the server sent \"a\" twice");
+	received_free(r);
+}
+
+/* A file comes once, whole or as what changed. */
+static void
+test_received_twice_in_kind(void **state)
+{
+	struct received *r = received_of_two();
+	struct err err;
+
+	(void) state;
+	add(r, "b/INCREMENTAL.c", 9, 8, true);
+	assert_int_equal(compare(r, "a", 1, 2), ST_OK);
+	assert_int_equal(compare(r, "b/c", UINT64_C(1) << 40, 3), ST_OK);
+	assert_int_equal(compare(r, "b/INCREMENTAL.c", 9, 8), ST_OK);
+	assert_int_equal(received_finish(r, &err), ST_CORRUPT);
+	assert_non_null(strstr(err.message, "twice"));
 	received_free(r);
 }
 
@@ -390,6 +417,7 @@ main(void)
 		cmocka_unit_test(test_received_agrees),
 		cmocka_unit_test(test_received_differs),
 		cmocka_unit_test(test_received_twice),
+		cmocka_unit_test(test_received_twice_in_kind),
 	};
 
 	return sodium_init() < 0 ? 1 : cmocka_run_group_tests(tests, NULL, NULL);
