@@ -2,6 +2,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -48,7 +49,7 @@ expect_label(const char *text, const char *wanted)
 	char label[512];
 	size_t len = strlen(text);
 
-	memcpy(label, text, len);
+	(void) snprintf(label, sizeof(label), "%s", text);
 	len = native_strip_label(label, len);
 	assert_int_equal(len, strlen(wanted));
 	assert_memory_equal(label, wanted, len);
