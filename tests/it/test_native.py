@@ -136,12 +136,16 @@ def change_tables(primary: Cluster) -> None:
     sql("create table new as select * from stays")
     sql("alter table moves set tablespace space")
     sql("alter table rewritten alter i type bigint")
-    sql("insert into grows select repeat(md5(i::text), 9) from generate_series(1, 40000) i")
+    sql(
+        "insert into grows select repeat(md5(i::text), 9) from generate_series(1, 40000) i"
+    )
     sql("update quick set i = i + 1")
     sql("drop database goes")
     sql("create database copied strategy file_copy")
     sql("create database logged strategy wal_log")
-    sql("create table inside as select generate_series(1, 5000) as i", database="logged")
+    sql(
+        "create table inside as select generate_series(1, 5000) as i", database="logged"
+    )
     sql("create tablespace later location ''")
     sql("create table late tablespace later as select * from stays")
     sql("vacuum")
@@ -251,7 +255,9 @@ def test_not_without_summaries(site: Changing) -> None:
     assert site.made()["read"] == "changes"
     site.primary.configure({"summarize_wal": "off"})
     site.primary.reload()
-    site.primary.wait_sql("select setting = 'off' from pg_settings where name = 'summarize_wal'")
+    site.primary.wait_sql(
+        "select setting = 'off' from pg_settings where name = 'summarize_wal'"
+    )
     reads_everything(site, "summarize_wal is off")
 
 
