@@ -8,12 +8,14 @@
  */
 #include "common/s3_store.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "common/s3_error.h"
+#include "common/s3_pace.h"
 #include "common/s3_region.h"
 
 #define WHAT_SIZE (STORE_KEY_MAX + 64)
@@ -118,6 +120,41 @@ prepare(const struct s3_store *store, const struct s3_call *call,
 	return sign_call(store, call, s, err);
 }
 
+/* Of this process; a process has one store. */
+static pthread_mutex_t pace_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct s3_pace pace;
+
+static int64_t
+now_us(void)
+{
+	struct timespec now;
+
+	(void) clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t) now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+static enum status
+wait_for_turn(const struct deadline *d, struct err *err)
+{
+	int64_t wait_us;
+
+	(void) pthread_mutex_lock(&pace_lock);
+	wait_us = s3_pace_start(&pace, now_us());
+	(void) pthread_mutex_unlock(&pace_lock);
+	return wait_us < 1000 ? ST_OK : deadline_sleep(d, wait_us / 1000, err);
+}
+
+static void
+note_answer(const struct s3_answer *answer)
+{
+	(void) pthread_mutex_lock(&pace_lock);
+	if (answer->code == 503 || answer->code == 429)
+		s3_pace_refused(&pace, now_us());
+	else if (answer->code / 100 == 2)
+		s3_pace_served(&pace);
+	(void) pthread_mutex_unlock(&pace_lock);
+}
+
 static enum status
 send_once(struct s3_store *store, const struct s3_call *call,
 		  struct s3_answer *answer, struct err *err)
@@ -146,6 +183,8 @@ send_once(struct s3_store *store, const struct s3_call *call,
 		store->base.requests++;
 		status = s3_http_perform(store->http, &store->base.deadline, &request,
 								 answer, err);
+		if (status == ST_OK)
+			note_answer(answer);
 		if (answer->headers.date_s > 0)
 			store->base.answered_s = answer->headers.date_s;
 	}
@@ -196,6 +235,10 @@ send_with_credentials(struct s3_store *store, const struct s3_call *call,
 							   s3_call_what(call, what, sizeof what));
 		s3_cred_release(store->cred);
 		store->cred = cred;
+		status = wait_for_turn(&store->base.deadline, err);
+		if (status != ST_OK)
+			return err_context(err, "could not %s",
+							   s3_call_what(call, what, sizeof what));
 		status = send_once(store, call, answer, err);
 		again = !again && status == ST_OK && refuses_credentials(answer) &&
 				s3_cred_refused(store->provider, cred);

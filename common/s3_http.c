@@ -146,8 +146,13 @@ static bool
 keep(struct transfer *t, const char *data, size_t len)
 {
 	struct s3_answer *answer = t->answer;
-	size_t room = t->request->answer_max - answer->body_len;
+	size_t max = t->request->answer_max;
+	size_t room;
 
+	/* Where a listing was asked for, an error is no longer than elsewhere. */
+	if (answer->code / 100 != 2 && max > S3_ERROR_MAX)
+		max = S3_ERROR_MAX;
+	room = max - answer->body_len;
 	if (len > room)
 	{
 		answer->body_cut = true;

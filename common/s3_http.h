@@ -20,6 +20,8 @@
 #include "common/s3_sign.h"
 #include "common/store.h"
 
+#define S3_ERROR_MAX ((size_t) 64 * 1024) /* of an error's document */
+
 struct s3_http;
 
 struct s3_http_options
@@ -61,7 +63,8 @@ struct s3_request
 	size_t nheaders;
 	const void *body; /* NULL: none; borrowed until return */
 	size_t body_len;
-	size_t answer_max;   /* bytes of an answer kept in memory */
+	size_t answer_max;   /* bytes of an answer kept in memory; of an error's,
+						  * also   at most S3_ERROR_MAX */
 	s3_http_begin begin; /* NULL: every answer is kept in memory */
 	store_sink sink;
 	void *arg; /* of begin and sink */

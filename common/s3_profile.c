@@ -60,14 +60,17 @@ skip_space(char *s)
 	return s;
 }
 
-/* Ends the text at the comment that follows a space, and at trailing space. */
+/*
+ * Ends the text at the comment that follows a space, and at trailing space.
+ * Something stands in front of it.
+ */
 static void
 trim_end(char *text)
 {
 	size_t len;
 
 	for (char *s = text; *s != '\0'; s++)
-		if ((*s == '#' || *s == ';') && s > text && is_space(s[-1]))
+		if ((*s == '#' || *s == ';') && is_space(s[-1]))
 		{
 			*s = '\0';
 			break;

@@ -21,7 +21,6 @@
 #include "common/s3_xml.h"
 #include "common/store.h"
 
-#define S3_ERROR_MAX ((size_t) 64 * 1024) /* of an error's document */
 #define S3_LISTING_MAX                                   \
 	((size_t) 8 * 1024 * 1024) /* of a page of 1000 keys \
 								*/
