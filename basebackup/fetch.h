@@ -18,13 +18,16 @@
 #include "common/err.h"
 #include "common/key.h"
 
+struct delta;
+
 struct fetch_job
 {
 	const struct config *cfg; /* restore_workers, command_timeout_ms */
 	const struct keyring *ring;
 	uint64_t system_identifier;
 	struct plan *plan;
-	const struct tree *tree; /* the plan's areas; its files are made */
+	const struct tree *tree;   /* the plan's areas; its files are made */
+	const struct delta *delta; /* what is there already, or NULL */
 	const volatile sig_atomic_t *cancel;
 
 	/* Called now and then by the caller's thread. */

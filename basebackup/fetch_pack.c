@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "common/crc32c.h"
+#include "basebackup/reuse.h"
 #include "common/deadline.h"
 #include "common/repo.h"
 
@@ -22,6 +23,7 @@ struct pack_fetcher
 	bool repo_open;
 	struct object_codec *codec;
 	struct tree_cursor *cursor;
+	struct reuse *reuse; /* NULL: nothing is there already */
 
 	/* The pack. */
 	struct plan_pack *pack;
@@ -79,6 +81,8 @@ pack_fetcher_new(const struct fetch_job *job, struct pack_fetcher **out,
 	}
 	if (st == ST_OK)
 		st = tree_cursor_new(job->tree, &f->cursor, err);
+	if (st == ST_OK && job->delta != NULL)
+		st = reuse_new(job, &f->reuse, err);
 	if (st != ST_OK)
 	{
 		pack_fetcher_free(f);
@@ -96,6 +100,7 @@ pack_fetcher_free(struct pack_fetcher *fetcher)
 	if (fetcher->fd >= 0)
 		(void) close(fetcher->fd);
 	tree_cursor_free(fetcher->cursor);
+	reuse_free(fetcher->reuse);
 	object_codec_free(fetcher->codec);
 	if (fetcher->repo_open)
 		repo_close(&fetcher->repo);
@@ -338,18 +343,76 @@ fetch_runs(struct pack_fetcher *f, const char *key, struct err *err)
 	return st;
 }
 
+/* A store_sink for one frame. */
+static enum status
+keep_bytes(void *arg, const void *data, size_t len, struct err *err)
+{
+	struct pack_fetcher *f = arg;
+
+	if (len > f->stored_size - f->stored_used)
+		return err_set(err, ST_CORRUPT, "the store sent more than asked for");
+	memcpy(f->stored + f->stored_used, data, len);
+	f->stored_used += len;
+	return ST_OK;
+}
+
+/* Leaves out what the files hold already, as the pack's table tells. */
+static enum status
+leave_out(struct pack_fetcher *f, const char *key, struct err *err)
+{
+	size_t len = f->pack->frames[0], plain_len;
+	enum status st = grow(&f->stored, &f->stored_size, len, err);
+
+	if (st != ST_OK)
+		return st;
+	f->stored_used = 0;
+	st = store_get(f->repo.store, key, f->pack->header_len, len, keep_bytes, f,
+				   err);
+	if (st == ST_OK)
+		st = object_open_frame(&f->obj, f->codec, 0, f->pack->nframes == 1,
+							   f->stored, f->stored_used, f->plain, &plain_len,
+							   err);
+	if (st == ST_OK)
+		st = reuse_compare(f->reuse, f->plain, plain_len, f->done, err);
+	return st;
+}
+
+/* The pack's header was parsed. */
+static enum status
+fetch_pack(struct pack_fetcher *f, const char *key, struct err *err)
+{
+	enum status st = grow(&f->plain, &f->plain_size, f->obj.frame_size, err);
+
+	if (st == ST_OK && f->reuse != NULL && reuse_wants_table(f->reuse))
+	{
+		st = leave_out(f, key, err);
+		f->nextents = reuse_rest(f->reuse, &f->extents);
+	}
+	if (st != ST_OK || f->nextents == 0)
+		return st;
+	mark_frames(f);
+	return fetch_runs(f, key, err);
+}
+
 enum status
 pack_fetcher_run(struct pack_fetcher *f, const struct plan_extent *extents,
 				 size_t count, _Atomic uint64_t *done, struct err *err)
 {
 	struct object_id id = {OBJECT_PACK, f->job->system_identifier, f->name};
 	char key[STORE_KEY_MAX];
-	enum status st;
+	enum status st = ST_OK;
 
 	f->extents = extents;
 	f->nextents = count;
 	f->first = 0;
 	f->done = done;
+	if (f->reuse != NULL)
+	{
+		st = reuse_begin(f->reuse, extents, count, done, err);
+		f->nextents = reuse_rest(f->reuse, &f->extents);
+	}
+	if (st != ST_OK || f->nextents == 0)
+		return st;
 	st = plan_get_pack(f->job->plan, extents[0].pack, f->pack, err);
 	if (st != ST_OK)
 		return st;
@@ -359,12 +422,7 @@ pack_fetcher_run(struct pack_fetcher *f, const struct plan_extent *extents,
 					  f->job->ring, err);
 	if (st != ST_OK)
 		return st;
-	st = grow(&f->plain, &f->plain_size, f->obj.frame_size, err);
-	if (st == ST_OK)
-	{
-		mark_frames(f);
-		st = fetch_runs(f, key, err);
-	}
+	st = fetch_pack(f, key, err);
 	object_wipe(&f->obj);
 	return st;
 }

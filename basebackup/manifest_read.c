@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "basebackup/decode.h"
+#include "basebackup/path_hash.h"
 #include "common/cli.h"
 
 enum stage
@@ -119,14 +120,6 @@ get_crc(const struct jsonl_line *line, uint32_t *out, struct err *err)
 static enum status
 remember_path(struct manifest_reader *r, const char *path, struct err *err)
 {
-	uint64_t hash = 0xcbf29ce484222325U;
-
-	for (; *path != '\0'; path++)
-		hash = (hash ^ (uint8_t) *path) * 0x100000001b3U;
-	hash ^= hash >> 32;
-	hash *= 0xd6e8feb86659fd93U;
-	hash ^= hash >> 32;
-
 	if (r->npaths == r->paths_size)
 	{
 		size_t size = r->paths_size == 0 ? 4096 : r->paths_size * 2;
@@ -137,7 +130,7 @@ remember_path(struct manifest_reader *r, const char *path, struct err *err)
 		r->paths = grown;
 		r->paths_size = size;
 	}
-	r->paths[r->npaths++] = hash;
+	r->paths[r->npaths++] = path_hash(PATH_HASH_SEED, path);
 	return ST_OK;
 }
 

@@ -11,7 +11,6 @@
 #include "basebackup/plan_record.h"
 #include "basebackup/tempfile.h"
 #include "common/cli.h"
-#include "common/crc32c.h"
 
 #define DISK_BLOCK 4096 /* what a file is rounded up to on most disks */
 
@@ -148,6 +147,7 @@ add_entry(struct builder *b, struct plan_entry_record *record,
 	if (plan->nentries == UINT32_MAX)
 		return err_set(err, ST_CORRUPT, "the manifest lists too many files");
 	record->path_len = (uint16_t) strlen(path);
+	record->crc32c = crc;
 	if (record->type == PLAN_DIR)
 		bytes = DISK_BLOCK;
 	if (record->area == PLAN_DATA)
@@ -482,6 +482,7 @@ free_files(struct plan_files *files)
 	if (files->sorted != files->extents)
 		close_file(files->sorted);
 	close_file(files->extents);
+	close_file(files->zeros);
 	close_file(files->entries);
 	close_file(files->packs);
 	free(files->entry_at);

@@ -42,6 +42,7 @@ struct plan_entry
 	mode_t mode;
 	int64_t mtime;
 	uint64_t size;
+	uint32_t crc32c;
 	char path[MANIFEST_PATH_MAX + 1]; /* below the area; "." is its root */
 };
 
@@ -140,6 +141,26 @@ extern enum status plan_get_batch(const struct plan *plan, size_t number,
  */
 extern void plan_part_done(struct plan *plan, uint32_t entry, uint64_t size,
 						   uint64_t at, uint64_t len, uint32_t crc);
+
+/* Zeros that a file holds and no pack does. */
+struct plan_zeros
+{
+	uint32_t entry;
+	uint64_t at;
+	uint64_t length;
+};
+
+/* While the plan is built: notes them, and that they are done. */
+extern enum status
+plan_add_zeros(struct plan *plan, const struct plan_zeros *zeros,
+			   uint64_t size, struct err *err) ERR_CHECK;
+
+/* Calls visit for all of them, file by file. */
+extern enum status
+plan_each_zeros(const struct plan *plan,
+				enum status (*visit)(void *arg, const struct plan_zeros *zeros,
+									 struct err *err),
+				void *arg, struct err *err) ERR_CHECK;
 
 /* True if all that was noted for an entry gives the manifest's checksum. */
 extern bool plan_entry_intact(const struct plan *plan, uint32_t number);

@@ -32,6 +32,9 @@ struct plan_files
 	uint32_t *pack_extents; /* how many each pack has */
 	size_t pack_extents_size;
 
+	FILE *zeros; /* struct plan_zeros; NULL: there are none */
+	uint64_t nzeros;
+
 	FILE *sorted; /* batch by batch; the same as extents if there is one */
 	struct plan_batch *batches;
 };

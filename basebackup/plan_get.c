@@ -29,6 +29,7 @@ plan_get_entry(const struct plan *plan, uint32_t number,
 	out->mode = record.mode;
 	out->mtime = record.mtime;
 	out->size = record.size;
+	out->crc32c = record.crc32c;
 	return ST_OK;
 }
 

@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/crc32c.h"
 #include "basebackup/mapread.h"
 #include "basebackup/tempfile.h"
 
@@ -93,9 +92,9 @@ plan_pieces_add(struct plan_pieces *p, int64_t pack, uint32_t position,
 	p->at += length;
 	if (pack < 0)
 	{
-		plan_part_done(p->plan, p->entry, p->size, at, length,
-					   crc32c_zeros(0, length));
-		return ST_OK;
+		const struct plan_zeros zeros = {p->entry, at, length};
+
+		return plan_add_zeros(p->plan, &zeros, p->size, err);
 	}
 	p->plan->write_bytes += length;
 	if (last->length > 0 && last->pack == pack &&

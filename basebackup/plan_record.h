@@ -15,7 +15,7 @@ struct plan_entry_record
 	uint32_t mode;
 	uint16_t type;
 	uint16_t path_len;
-	uint32_t unused;
+	uint32_t crc32c;
 };
 
 /* The header and the frames' lengths lie behind it. */

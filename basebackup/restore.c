@@ -6,17 +6,22 @@
  */
 #include "basebackup/restore.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "basebackup/delta.h"
 #include "basebackup/fetch.h"
 #include "basebackup/progress.h"
 #include "basebackup/recovery_conf.h"
+#include "basebackup/takeover.h"
 #include "basebackup/tree.h"
+#include "common/cli.h"
 #include "common/deadline.h"
+#include "common/log.h"
 
 struct restore
 {
@@ -27,6 +32,8 @@ struct restore
 	struct tree *tree;
 	struct tree_cursor *cursor;
 	size_t wal_area;
+	struct delta *delta; /* NULL: nothing was there */
+	int lock;
 };
 
 static enum status
@@ -40,18 +47,19 @@ open_tree(struct restore *r, struct err *err)
 	r->wal_area = PLAN_TABLESPACE + plan->ntablespaces;
 	if ((st = tree_new(r->wal_area + 1, &r->tree, err)) != ST_OK ||
 		(st = tree_open_area(r->tree, PLAN_DATA, r->request->target_dir, mode,
-							 err)) != ST_OK)
+							 r->request->delta, err)) != ST_OK)
 		return st;
 	if (plan->nconfigs > 0)
 		st = tree_open_area(r->tree, PLAN_CONFIG, r->request->config_dir, 0700,
-							err);
+							r->request->delta, err);
 	for (size_t i = 0; st == ST_OK && i < plan->ntablespaces; i++)
-		st = tree_open_area(
-			r->tree, PLAN_TABLESPACE + i,
-			restore_location(r->request, &plan->tablespaces[i]), mode, err);
+		st =
+			tree_open_area(r->tree, PLAN_TABLESPACE + i,
+						   restore_location(r->request, &plan->tablespaces[i]),
+						   mode, r->request->delta, err);
 	if (st == ST_OK && r->request->link_wal != NULL)
 		st = tree_open_area(r->tree, r->wal_area, r->request->link_wal, mode,
-							err);
+							r->request->delta, err);
 	if (st == ST_OK)
 		st = tree_cursor_new(r->tree, &r->cursor, err);
 	return st;
@@ -106,12 +114,13 @@ static enum status
 make_entry(struct restore *r, uint32_t number, const struct plan_entry *entry,
 		   struct err *err)
 {
-	(void) number;
 	if (entry->type == PLAN_DIR && entry->area == PLAN_DATA)
 		return make_data_dir(r, entry->path, entry->mode, err);
 	if (entry->type == PLAN_DIR)
 		return tree_mkdir(r->cursor, entry->area, entry->path, entry->mode,
 						  err);
+	if (r->delta != NULL && delta_state(r->delta, number) != DELTA_ABSENT)
+		return ST_OK;
 	return tree_create(r->cursor, entry->area, plan_pending_path(entry),
 					   entry->size, err);
 }
@@ -122,7 +131,8 @@ finish_entry(struct restore *r, uint32_t number,
 {
 	if (entry->type == PLAN_DIR)
 		return ST_OK;
-	if (!plan_entry_intact(r->plan, number))
+	if ((r->delta == NULL || delta_state(r->delta, number) != DELTA_KEPT) &&
+		!plan_entry_intact(r->plan, number))
 		return err_set(err, ST_CORRUPT,
 					   "file \"%s\" does not have the checksum in the "
 					   "manifest of backup %s",
@@ -150,6 +160,7 @@ fetch_content(struct restore *r, struct err *err)
 									  r->repo->system_identifier,
 								  .plan = r->plan,
 								  .tree = r->tree,
+								  .delta = r->delta,
 								  .cancel = r->request->cancel,
 								  .progress = show_progress,
 								  .progress_arg = &progress};
@@ -190,26 +201,12 @@ complete_tree(struct restore *r, struct err *err)
 	mode_t mode = r->plan->summary.data_directory_mode;
 	enum status st;
 
-	if (r->request->link_wal != NULL &&
-		(st = tree_symlink(r->cursor, PLAN_DATA, "pg_wal",
-						   r->request->link_wal, err)) != ST_OK)
-		return st;
 	if ((st = make_data_dir(r, "pg_wal", mode, err)) != ST_OK ||
 		(st = make_data_dir(r, "pg_wal/archive_status", mode, err)) != ST_OK ||
 		(st = tree_mkdir(r->cursor, PLAN_DATA, "pg_tblspc", mode, err)) !=
 			ST_OK)
 		return st;
-	st = r->plan->nconfigs > 0 ? complete_config(r, err) : ST_OK;
-	for (size_t i = 0; st == ST_OK && i < r->plan->ntablespaces; i++)
-	{
-		const struct plan_tablespace *t = &r->plan->tablespaces[i];
-		char path[64];
-
-		snprintf(path, sizeof(path), "pg_tblspc/%u", t->oid);
-		st = tree_symlink(r->cursor, PLAN_DATA, path,
-						  restore_location(r->request, t), err);
-	}
-	return st;
+	return r->plan->nconfigs > 0 ? complete_config(r, err) : ST_OK;
 }
 
 static enum status
@@ -243,17 +240,69 @@ write_settings(struct restore *r, struct err *err)
 	return st;
 }
 
+/*
+ * To tablespaces, and to pg_wal elsewhere.  They come first: a later attempt
+ * knows by them whose those directories are.
+ */
+static enum status
+make_links(struct restore *r, struct err *err)
+{
+	enum status st = ST_OK;
+
+	if (r->request->link_wal != NULL)
+		st = tree_symlink(r->cursor, PLAN_DATA, "pg_wal", r->request->link_wal,
+						  err);
+	for (size_t i = 0; st == ST_OK && i < r->plan->ntablespaces; i++)
+	{
+		const struct plan_tablespace *t = &r->plan->tablespaces[i];
+		char path[64];
+
+		snprintf(path, sizeof(path), "pg_tblspc/%u", t->oid);
+		st = tree_symlink(r->cursor, PLAN_DATA, path,
+						  restore_location(r->request, t), err);
+	}
+	return st;
+}
+
+/* What is there, and in the backup, stays. */
+static enum status
+take_stock(struct restore *r, struct err *err)
+{
+	const struct delta_job job = {.request = r->request,
+								  .plan = r->plan,
+								  .tree = r->tree,
+								  .wal_area = r->wal_area,
+								  .workers = r->repo->cfg->restore_workers};
+	uint64_t files, bytes;
+	char size[16];
+	enum status st = delta_sweep(&job, err);
+
+	if (st == ST_OK)
+		st = make_links(r, err);
+	if (st == ST_OK)
+		st = delta_compare(&job, &r->delta, err);
+	if (st != ST_OK)
+		return st;
+	delta_kept(r->delta, &files, &bytes);
+	log_info("%" PRIu64 " of %" PRIu64 " files, %s, are there already", files,
+			 r->plan->summary.files, size_format(bytes, size));
+	return ST_OK;
+}
+
 static enum status
 fill_tree(struct restore *r, struct err *err)
 {
 	const struct deadline cancelled = deadline_in(-1, r->request->cancel);
+	const char *path = r->request->target_dir;
 	enum status st;
 
-	if ((st = visit_entries(r, make_entry, err)) != ST_OK ||
+	st = r->request->delta ? take_stock(r, err) : make_links(r, err);
+	if (st != ST_OK || (st = visit_entries(r, make_entry, err)) != ST_OK ||
 		(st = fetch_content(r, err)) != ST_OK ||
 		(st = visit_entries(r, finish_entry, err)) != ST_OK ||
 		(st = complete_tree(r, err)) != ST_OK ||
 		(st = write_settings(r, err)) != ST_OK ||
+		(st = takeover_end(tree_fd(r->tree, PLAN_DATA), path, err)) != ST_OK ||
 		(st = tree_sync(r->tree, err)) != ST_OK ||
 		(st = deadline_check(&cancelled, err)) != ST_OK)
 		return st;
@@ -266,19 +315,30 @@ restore_files(struct repo *repo, const struct restore_request *request,
 			  const struct restore_choice *choice, struct plan *plan,
 			  struct err *err)
 {
-	struct restore r = {
-		.repo = repo, .request = request, .choice = choice, .plan = plan};
+	struct restore r = {.repo = repo,
+						.request = request,
+						.choice = choice,
+						.plan = plan,
+						.lock = -1};
 	enum status st = open_tree(&r, err);
 
+	if (st == ST_OK)
+		st = takeover_begin(tree_fd(r.tree, PLAN_DATA), request->target_dir,
+							repo->system_identifier, plan->summary.id, &r.lock,
+							err);
 	if (st == ST_OK)
 	{
 		st = fill_tree(&r, err);
 		if (st != ST_OK)
 			err_detail(err,
 					   "What is in \"%s\" is incomplete, and no server starts "
-					   "from it.  Empty it before another attempt.",
+					   "from it.  Repeat this with --delta to go on from "
+					   "there, or empty it.",
 					   request->target_dir);
 	}
+	if (r.lock >= 0)
+		(void) close(r.lock);
+	delta_free(r.delta);
 	tree_cursor_free(r.cursor);
 	tree_free(r.tree);
 	return st;

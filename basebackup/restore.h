@@ -41,6 +41,8 @@ struct restore_request
 	const volatile sig_atomic_t *cancel;
 	bool terminal; /* may be used for progress */
 	bool dry_run;
+	bool delta;    /* the directories may be there, and hold some of it */
+	bool force;    /* even if they are another cluster's */
 	int thaw_days; /* 0: what is archived is refused */
 };
 

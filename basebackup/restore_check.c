@@ -5,12 +5,16 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <unistd.h>
 
+#include "basebackup/sweep.h"
+#include "basebackup/takeover.h"
 #include "basebackup/tree.h"
 #include "common/cli.h"
 
@@ -286,47 +290,115 @@ overlap(const char *a, const char *b)
 		   (longer[len] == '\0' || longer[len] == '/');
 }
 
-static enum status
-check_places(const struct restore_request *request, const struct plan *plan,
-			 struct restore_survey *survey, struct err *err)
+/* Is link, below the data directory, a symbolic link to path? */
+static bool
+leads_to(const struct restore_request *request, const char *link,
+		 const char *path)
 {
-	struct restore_place *places = survey->places;
-	enum status st = tree_check_empty(request->target_dir, err);
-	size_t n = 0;
+	char *full = NULL, to[PATH_MAX];
+	ssize_t len = -1;
 
-	places[n].path = request->target_dir;
-	places[n++].bytes = plan->data_bytes;
+	if (asprintf(&full, "%s/%s", request->target_dir, link) >= 0)
+	{
+		len = readlink(full, to, sizeof(to));
+		free(full);
+	}
+	return len == (ssize_t) strlen(path) &&
+		   memcmp(to, path, (size_t) len) == 0;
+}
+
+/* A directory beside the data directory, which may have a link to it. */
+static enum status
+check_beside(const struct restore_request *request, const char *link,
+			 struct restore_place *place, struct err *err)
+{
+	enum status st = tree_check_empty(place->path, err);
+
+	if (st == ST_CONFIG && request->delta &&
+		(link == NULL || leads_to(request, link, place->path)))
+	{
+		place->there = sweep_measure(place->path);
+		st = ST_OK;
+	}
+	return st;
+}
+
+static enum status
+check_target(const struct repo *repo, const struct restore_request *request,
+			 struct restore_place *place, bool *taken, struct err *err)
+{
+	enum status st = tree_check_empty(request->target_dir, err);
+
+	*taken = false;
+	if (st == ST_CONFIG && !request->delta)
+		return err_hint(err, "With --delta what is there is written over, as "
+							 "far as it differs.  Otherwise empty the "
+							 "directory, or name another one.");
+	if (st != ST_CONFIG)
+		return st;
+	st = takeover_check(request->target_dir, repo->system_identifier,
+						request->force, err);
+	*taken = st == ST_OK;
+	if (*taken)
+		place->there = sweep_measure(request->target_dir);
+	return st;
+}
+
+/* No place may lie in another. */
+static enum status
+check_apart(const struct restore_survey *survey, struct err *err)
+{
+	const struct restore_place *places = survey->places;
+
+	for (size_t i = 0; i < survey->nplaces; i++)
+		for (size_t j = 0; j < i; j++)
+			if (overlap(places[i].path, places[j].path))
+				return err_set(err, ST_CONFIG,
+							   "\"%s\" and \"%s\" lie within each other",
+							   places[i].path, places[j].path);
+	return ST_OK;
+}
+
+static enum status
+check_places(const struct repo *repo, const struct restore_request *request,
+			 const struct plan *plan, struct restore_survey *survey,
+			 struct err *err)
+{
+	struct restore_place *place = survey->places;
+	bool taken;
+	enum status st = check_target(repo, request, place, &taken, err);
+
+	place->path = request->target_dir;
+	place++->bytes = plan->data_bytes;
 	if (st == ST_OK && plan->nconfigs > 0)
 	{
-		st = tree_check_empty(request->config_dir, err);
-		places[n].path = request->config_dir;
-		places[n++].bytes = plan->config_bytes;
+		place->path = request->config_dir;
+		place->bytes = plan->config_bytes;
+		st = check_beside(request, taken ? NULL : "", place++, err);
 	}
 	for (size_t i = 0; st == ST_OK && i < plan->ntablespaces; i++)
 	{
-		const char *path = restore_location(request, &plan->tablespaces[i]);
+		char link[64];
 
-		st = tree_check_empty(path, err);
+		snprintf(link, sizeof(link), "pg_tblspc/%" PRIu32,
+				 plan->tablespaces[i].oid);
+		place->path = restore_location(request, &plan->tablespaces[i]);
+		place->bytes = plan->tablespaces[i].bytes;
+		st = check_beside(request, link, place++, err);
 		if (st == ST_CONFIG)
 			err_hint(err, "A tablespace was there; put it elsewhere with "
 						  "--tablespace=OLD=NEW.");
-		places[n].path = path;
-		places[n++].bytes = plan->tablespaces[i].bytes;
 	}
 	if (st == ST_OK && request->link_wal != NULL)
 	{
-		st = tree_check_empty(request->link_wal, err);
-		places[n++].path = request->link_wal;
+		place->path = request->link_wal;
+		st = check_beside(request, "pg_wal", place++, err);
 	}
-	survey->nplaces = n;
-	for (size_t i = 0; st == ST_OK && i < n; i++)
-		for (size_t j = 0; st == ST_OK && j < i; j++)
-			if (overlap(places[i].path, places[j].path))
-				st = err_set(err, ST_CONFIG,
-							 "\"%s\" and \"%s\" lie within each other",
-							 places[i].path, places[j].path);
-	for (size_t i = 0; st == ST_OK && i < n; i++)
-		st = look_at(&places[i], err);
+	survey->nplaces = (size_t) (place - survey->places);
+	if (st == ST_OK)
+		st = check_apart(survey, err);
+	for (size_t i = 0; st == ST_OK && i < survey->nplaces; i++)
+		st = look_at(&survey->places[i], err);
 	return st;
 }
 
@@ -342,7 +414,7 @@ restore_survey(struct repo *repo, const struct restore_request *request,
 	if (out->places == NULL)
 		return nomem(err);
 	if ((st = check_mappings(request, plan, err)) != ST_OK ||
-		(st = check_places(request, plan, out, err)) != ST_OK ||
+		(st = check_places(repo, request, plan, out, err)) != ST_OK ||
 		(st = check_packs(repo, plan, out, err)) != ST_OK)
 		restore_survey_free(out);
 	return st;

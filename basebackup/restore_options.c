@@ -19,7 +19,7 @@
 static const char help[] =
 	"walship restore puts a backup into a directory, ready to recover.\n\n"
 	"Usage: walship restore [BACKUP | latest] --target-dir=DIR [OPTION]...\n\n"
-	"  --target-dir=DIR          where to; must be empty or absent\n"
+	"  --target-dir=DIR          where to; empty or absent, but for --delta\n"
 	"  --tablespace=OLD=NEW      put the tablespace at OLD to NEW; repeatable\n"
 	"  --link-wal=DIR            make pg_wal a symbolic link to this directory\n"
 	"  --config-dir=DIR          for configuration from outside the data\n"
@@ -43,6 +43,10 @@ static const char help[] =
 	"  --dry-run                 say what would be done, and whether it can be\n"
 	"  --thaw=DAYS               have the store bring back what is archived\n"
 	"                            for so many days, and wait for it\n"
+	"  --delta                   onto what is there: fetch what differs, remove\n"
+	"                            what is not in the backup\n"
+	"  --force                   with --delta: even over another cluster, or\n"
+	"                            WAL that was not archived\n"
 	"  --keep-archiving          leave archive_mode as it was; otherwise the\n"
 	"                            restored server does not archive, unless it\n"
 	"                            is a standby\n" CLI_OPTIONS_HELP
@@ -68,6 +72,8 @@ enum option_code
 	OPT_PRIMARY,
 	OPT_SLOT,
 	OPT_LINK_WAL,
+	OPT_DELTA,
+	OPT_FORCE,
 	OPT_DRY_RUN,
 	OPT_THAW,
 	OPT_KEEP_ARCHIVING
@@ -92,6 +98,8 @@ static const struct option options[] = {
 	{"primary-conninfo", required_argument, NULL, OPT_PRIMARY},
 	{"primary-slot", required_argument, NULL, OPT_SLOT},
 	{"link-wal", required_argument, NULL, OPT_LINK_WAL},
+	{"delta", no_argument, NULL, OPT_DELTA},
+	{"force", no_argument, NULL, OPT_FORCE},
 	{"dry-run", no_argument, NULL, OPT_DRY_RUN},
 	{"thaw", required_argument, NULL, OPT_THAW},
 	{"keep-archiving", no_argument, NULL, OPT_KEEP_ARCHIVING},
@@ -347,6 +355,12 @@ take_option(struct restore_options *o, int opt, char **argv)
 		case OPT_STANDBY:
 			r->standby = true;
 			return -1;
+		case OPT_DELTA:
+			r->delta = true;
+			return -1;
+		case OPT_FORCE:
+			r->force = true;
+			return -1;
 		case OPT_DRY_RUN:
 			r->dry_run = true;
 			return -1;
@@ -372,6 +386,8 @@ check(struct restore_options *o)
 		return cli_usage(o->common.program, "--target-dir is needed");
 	if (r->standby && (t->kind != TARGET_END || r->timeline != 0))
 		return cli_usage(o->common.program, "a standby has no target");
+	if (r->force && !r->delta)
+		return cli_usage(o->common.program, "--force is for --delta");
 	if ((r->primary_conninfo != NULL || r->primary_slot != NULL) &&
 		!r->standby)
 		return cli_usage(o->common.program,

@@ -6,6 +6,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -154,7 +155,7 @@ make_dirs(const char *path, mode_t mode, struct err *err)
 
 enum status
 tree_open_area(struct tree *tree, size_t area, const char *path, mode_t mode,
-			   struct err *err)
+			   bool taken, struct err *err)
 {
 	struct area *a = &tree->areas[area];
 	enum status st;
@@ -174,6 +175,8 @@ tree_open_area(struct tree *tree, size_t area, const char *path, mode_t mode,
 		return err_set_errno(err, ST_IO, errno,
 							 "could not set the mode of directory \"%s\"",
 							 path);
+	if (taken)
+		return ST_OK;
 	look = openat(a->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (look < 0)
 		return err_set_errno(err, ST_IO, errno,
@@ -399,6 +402,36 @@ tree_open(struct tree_cursor *cursor, size_t area, const char *path, int *fd,
 }
 
 enum status
+tree_look(struct tree_cursor *cursor, size_t area, const char *path, int *fd,
+		  uint64_t *size, struct err *err)
+{
+	const char *name;
+	struct stat st;
+	int error;
+
+	if (enter(cursor, area, path, true, &name, err) != ST_OK)
+		return err->status;
+	*fd = openat(cursor->dir, name,
+				 O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	if (*fd < 0 && errno == ENOENT)
+		return ST_MISSING;
+	if (*fd >= 0 && fstat(*fd, &st) == 0 && S_ISREG(st.st_mode) &&
+		st.st_nlink == 1)
+	{
+		*size = (uint64_t) st.st_size;
+		return ST_OK;
+	}
+	error = errno;
+	if (*fd >= 0)
+		(void) close(*fd);
+	else if (error != ELOOP && error != ENXIO)
+		return fail(cursor, area, path, error, "open file", err);
+	if (unlinkat(cursor->dir, name, 0) != 0)
+		return fail(cursor, area, path, errno, "remove", err);
+	return ST_MISSING;
+}
+
+enum status
 tree_finish(struct tree_cursor *cursor, size_t area, const char *path,
 			mode_t mode, int64_t mtime, struct err *err)
 {
@@ -409,7 +442,7 @@ tree_finish(struct tree_cursor *cursor, size_t area, const char *path,
 
 	if (st != ST_OK)
 		return st;
-	if ((mode != 0600 && fchmodat(cursor->dir, name, mode, 0) != 0) ||
+	if (fchmodat(cursor->dir, name, mode, 0) != 0 ||
 		utimensat(cursor->dir, name, times, AT_SYMLINK_NOFOLLOW) != 0)
 		return fail(cursor, area, path, errno, "set mode and time of", err);
 	return ST_OK;
@@ -457,13 +490,21 @@ enum status
 tree_symlink(struct tree_cursor *cursor, size_t area, const char *path,
 			 const char *to, struct err *err)
 {
+	char there[PATH_MAX];
 	const char *name;
+	ssize_t len;
+	int error;
 	enum status st = enter(cursor, area, path, true, &name, err);
 
 	if (st != ST_OK)
 		return st;
-	if (symlinkat(to, cursor->dir, name) != 0)
-		return fail(cursor, area, path, errno, "make symbolic link", err);
+	if (symlinkat(to, cursor->dir, name) == 0)
+		return ST_OK;
+	error = errno;
+	len = readlinkat(cursor->dir, name, there, sizeof(there));
+	if (error != EEXIST || len != (ssize_t) strlen(to) ||
+		memcmp(there, to, (size_t) len) != 0)
+		return fail(cursor, area, path, error, "make symbolic link", err);
 	return ST_OK;
 }
 

@@ -34,11 +34,12 @@ tree_check_empty(const char *path, struct err *err) ERR_CHECK;
 
 /*
  * Makes the directory path (and its parents, as far as they are absent) with
- * that mode, or takes an empty one, and opens it as an area.
+ * that mode, or takes an empty one (with taken: any), and opens it as an
+ * area.
  */
 extern enum status
 tree_open_area(struct tree *tree, size_t area, const char *path, mode_t mode,
-			   struct err *err) ERR_CHECK;
+			   bool taken, struct err *err) ERR_CHECK;
 
 /* The area's directory, -1 if it was not opened.  Belongs to the tree. */
 extern int tree_fd(const struct tree *tree, size_t area);
@@ -74,6 +75,15 @@ extern enum status
 tree_open(struct tree_cursor *cursor, size_t area, const char *path, int *fd,
 		  struct err *err) ERR_CHECK;
 
+/*
+ * Opens a file for reading and writing that may be there from earlier.
+ * ST_MISSING: it is not.  What is no regular file, or has other names, too,
+ * is removed and missing.  The caller closes *fd.
+ */
+extern enum status
+tree_look(struct tree_cursor *cursor, size_t area, const char *path, int *fd,
+		  uint64_t *size, struct err *err) ERR_CHECK;
+
 /* Sets a file's final mode and time. */
 extern enum status
 tree_finish(struct tree_cursor *cursor, size_t area, const char *path,
@@ -84,6 +94,7 @@ extern enum status
 tree_append(struct tree_cursor *cursor, size_t area, const char *path,
 			const char *text, struct err *err) ERR_CHECK;
 
+/* Fine if there is such a link already. */
 extern enum status
 tree_symlink(struct tree_cursor *cursor, size_t area, const char *path,
 			 const char *to, struct err *err) ERR_CHECK;

@@ -36,8 +36,8 @@ set_up(void **state)
 	(void) state;
 	snprintf(root, sizeof(root), "/tmp/walship-tree-XXXXXX");
 	if (mkdtemp(root) == NULL || tree_new(2, &tree, &err) != ST_OK ||
-		tree_open_area(tree, 0, below("a"), 0700, &err) != ST_OK ||
-		tree_open_area(tree, 1, below("x/y/b"), 0750, &err) != ST_OK)
+		tree_open_area(tree, 0, below("a"), 0700, false, &err) != ST_OK ||
+		tree_open_area(tree, 1, below("x/y/b"), 0750, false, &err) != ST_OK)
 		return -1;
 	return tree_cursor_new(tree, &cursor, &err) == ST_OK ? 0 : -1;
 }
@@ -102,7 +102,7 @@ test_area_not_empty(void **state)
 	(void) state;
 	assert_int_equal(tree_create(cursor, 0, "f", 0, &err), ST_OK);
 	assert_int_equal(tree_new(1, &other, &err), ST_OK);
-	assert_int_equal(tree_open_area(other, 0, below("a"), 0700, &err),
+	assert_int_equal(tree_open_area(other, 0, below("a"), 0700, false, &err),
 					 ST_CONFIG);
 	tree_free(other);
 }
@@ -161,7 +161,8 @@ test_links(void **state)
 
 	(void) state;
 	assert_int_equal(tree_symlink(cursor, 0, "link", below("x"), &err), ST_OK);
-	assert_int_equal(tree_symlink(cursor, 0, "link", below("x"), &err), ST_IO);
+	assert_int_equal(tree_symlink(cursor, 0, "link", below("x"), &err), ST_OK);
+	assert_int_equal(tree_symlink(cursor, 0, "link", below("y"), &err), ST_IO);
 	assert_true(S_ISLNK(mode_of("a/link")));
 	assert_int_equal(tree_create(cursor, 0, "link/f", 0, &err), ST_IO);
 	assert_int_equal(tree_mkdir(cursor, 0, "link/d", 0700, &err), ST_IO);
