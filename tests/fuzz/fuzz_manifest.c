@@ -7,6 +7,19 @@
 
 extern int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+static void
+check_ranges(const int64_t *ranges, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+	{
+		const int64_t *range = ranges + 3 * i;
+
+		assert(range[0] >= 0 && range[0] < MANIFEST_PACKS_MAX);
+		assert(range[1] >= 0 && range[2] >= 1 &&
+			   range[1] + range[2] <= MANIFEST_PACK_DATA);
+	}
+}
+
 /* What a reader relies on, for every line that is told. */
 static enum status
 check_file(const struct manifest_entry *file)
@@ -23,7 +36,12 @@ check_file(const struct manifest_entry *file)
 							  : extent[1] == 0);
 		total += (uint64_t) extent[2];
 	}
-	assert(total == file->size);
+	if (file->nmaps > 0)
+		assert(file->nextents == 0);
+	else
+		assert(total == file->size);
+	check_ranges(file->maps, file->nmaps);
+	check_ranges(file->pages, file->npages);
 	return ST_OK;
 }
 
@@ -71,6 +89,7 @@ take_pack(void *arg, const struct manifest_pack *pack, struct err *err)
 static const struct manifest_handler handler = {.config = take_config,
 												.file = take_file,
 												.dir = take_dir,
+												.digest = take_pack,
 												.pack = take_pack};
 
 /* The first byte says in what pieces the rest is fed. */

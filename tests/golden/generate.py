@@ -1,21 +1,23 @@
 #!/usr/bin/python3
 """Made tests/golden/v1, once: objects by walship's code, backups by the tests'.
 
-    WALSHIP_BUILD=build tests/golden/generate.py tests/golden/v1
+    WALSHIP_BUILD=build tests/golden/generate.py tests/golden/v1 [third]
 
 What was released as version 1 is read for ever, so these bytes stay as they
-are: the folder to be made must not exist.  A next version gets its own.
+are: the folder to be made must not exist, or only its third backup is made.  A
+next version gets its own.
 
 key                       a key file, for tests only
 sealed/, unsealed/        an object of every kind, below its logical name
 objects.json              their content: name, kind, length, SHA-256
-repository/               two small backups, the second built on the first,
+repository/               three small backups, each built on the one before,
                           and the WAL that they need; sealed
 repository.json           their files: path (in hex), size, SHA-256, mode
 """
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import struct
@@ -23,11 +25,20 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from nacl.encoding import RawEncoder
+from nacl.hash import siphash24
+
 SOURCE = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(SOURCE / "tests/it"))
 
 from ground import objects  # noqa: E402
-from ground.backups import Backup, Line, Repository  # noqa: E402
+from ground.backups import (  # noqa: E402
+    Backup,
+    Line,
+    Repository,
+    crc32c_hex,
+    encode_map,
+)
 from ground.objects import Identity  # noqa: E402
 from ground.objtool import ObjTool  # noqa: E402
 
@@ -35,6 +46,8 @@ SYSTEM = 7300000000000000001
 KEY = bytes(range(32))
 FULL = "0000000000200028-00000001-20260102T030405Z"
 SECOND = "0000000000400028-00000001-20260103T030405Z"
+THIRD = "0000000000600028-00000001-20260104T030405Z"
+DIGEST_KEY = bytes(range(16, 32))
 SEGMENT_SIZE = 1 << 20
 PAGE = 8192
 
@@ -158,6 +171,67 @@ def add_common(files: Files, label: bytes) -> None:
     files.add(b"base/1/empty", b"", [])
 
 
+def pages_table(content: bytes) -> bytes:
+    """The entries of a file's pages."""
+    entries = b""
+    for at in range(0, len(content), PAGE):
+        page = content[at : at + PAGE]
+        entries += siphash24(page, DIGEST_KEY, encoder=RawEncoder)
+        entries += bytes.fromhex(crc32c_hex(page))[::-1]
+    return entries
+
+
+def write_third(folder: Path, pages: list[bytes]) -> None:
+    """A backup with a map and page digests, on top of what is there."""
+    repository = Repository(folder / "repository", SYSTEM, KEY)
+    name = f"{SYSTEM}/backup/{SECOND}/manifest"
+    stored = (folder / "repository" / name).read_bytes()
+    with ObjTool(folder / "key") as tool:
+        identity = Identity(objects.KIND_MANIFEST, SYSTEM, f"backup/{SECOND}/manifest")
+        lines = [json.loads(line) for line in tool.open(identity, stored).splitlines()]
+    packs = [line for line in lines if line["type"] == "pack"]
+    by_owner = {(line["backup"], line["n"]): line for line in packs}
+    third = Backup(repository, THIRD, frame_size=16384, bases=[SECOND])
+    third.summary = summary(0x600028, "golden, with a map")
+    third.summary |= {"full": FULL, "digest_key": DIGEST_KEY.hex()}
+    third.put_start()
+    made = Files(third)
+    add_common(made, b"START WAL LOCATION: 0/600028\n")
+    third.refer_to_line(by_owner[FULL, 1])
+    third.refer_to_line(by_owner[SECOND, 1])
+    # An index is left out, and the parts of the file lie in four places.
+    own = third.put_pack([(b"base/1/1259", PAGE, pages[5])])
+    third.packs[own]["pack"] = own + 1
+    table = pages[0] + pages[5] + pages[4] + bytes(PAGE) + pages[2] + b"end"
+    tail = third.put_pack([(b"base/1/1259", 5 * PAGE, b"end")])
+    third.packs[tail]["pack"] = tail + 1
+    extents = [
+        (FULL, 1, 0, PAGE),
+        (THIRD, 1, 0, PAGE),
+        (SECOND, 1, PAGE, PAGE),
+        (None, 0, 0, PAGE),
+        (FULL, 1, 2 * PAGE, PAGE),
+        (THIRD, 2, 0, 3),
+    ]
+    where, entries = encode_map(extents, PAGE), pages_table(table)
+    digest = third.put_digest(where + entries)
+    made.add(b"base/1/1259", table, [])
+    del third.files[-1]["extents"]
+    third.files[-1]["map"] = [[digest, 0, len(where)]]
+    third.files[-1]["pages"] = [[digest, len(where), len(entries)]]
+    sizes = [len(base64.b64decode(line["header"])) for line in third.digests]
+    third.put_manifest(
+        requires=["maps"],
+        digests=1,
+        digest_bytes=sum(sizes) + sum(third.digests[0]["frames"]),
+    )
+    for number in (5, 6):
+        name = f"wal/00000001/0000000100000000{number:08X}"
+        repository.put(objects.KIND_WAL, name, objects.cut(wal_segment(number)))
+    index = json.loads((folder / "repository.json").read_bytes())
+    write_json(folder / "repository.json", {**index, THIRD: made.index})
+
+
 def write_repository(folder: Path) -> None:
     repository = Repository(folder / "repository", SYSTEM, KEY)
     pages = [noise(PAGE, f"page {number}") for number in range(5)]
@@ -200,10 +274,15 @@ def write_repository(folder: Path) -> None:
 
 def main() -> None:
     folder = Path(sys.argv[1])
+    pages = [noise(PAGE, f"page {number}") for number in range(6)]
+    if len(sys.argv) > 2:
+        write_third(folder, pages)
+        return
     folder.mkdir()
     (folder / "key").write_text(objects.key_line(KEY), encoding="utf-8")
     write_objects(folder)
     write_repository(folder)
+    write_third(folder, pages)
 
 
 if __name__ == "__main__":

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
+
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
+import lz4.block
 import pytest
 
 from ground.host import run
@@ -14,7 +15,7 @@ from ground.pg import Cluster, ClusterFactory
 from ground.programs import Programs
 from ground.roots import PG_USER
 from ground.site import Site
-from ground.stored import Stored, stored_by
+from ground.stored import Contents, Stored, crc32c, stored_by
 
 PAGE = 8192
 
@@ -80,8 +81,13 @@ def test_scattered_pages(chain: Chain, work_dir: Path) -> None:
         chain.primary.sql("checkpoint")
         backups.append(chain.backup())
     stored = chain.stored()
-    mapped = [f for f in stored.manifest(backups[-1]).files if f.maps]
+    manifest = stored.manifest(backups[-1])
+    mapped = [f for f in manifest.files if f.maps]
     assert mapped, "no file has maps: the test's data is too small"
+    content = stored.file_content(manifest, mapped[0])
+    starts = range(0, len(content), PAGE)
+    sums = [crc32c(content[at : at + PAGE]) for at in starts]
+    assert Contents(stored, manifest).page_checksums(mapped[0]) == sums
     for number, backup in enumerate(backups):
         chain.rebuilt(backup, work_dir / f"rebuilt{number}")
     copy = chain.restored(backups[-1])
@@ -89,3 +95,155 @@ def test_scattered_pages(chain: Chain, work_dir: Path) -> None:
     copy.wait_sql("select not pg_is_in_recovery()")
     count = "select count(*), sum(hashtext(big::text)) from big"
     assert copy.sql(count) == chain.primary.sql(count)
+
+
+# --- what changes -----------------------------------------------------------------
+
+
+def load(primary: Cluster) -> None:
+    primary.sql("insert into big select i, md5(i::text) from generate_series(1, 9000) i")
+
+
+def vacuum(primary: Cluster) -> None:
+    primary.sql("delete from big where i % 3 = 0")
+    primary.sql("vacuum big")
+
+
+def index(primary: Cluster) -> None:
+    primary.sql("create index on big (md5(t))")
+    primary.sql("reindex table big")
+
+
+def truncated_end(primary: Cluster) -> None:
+    """The last pages go, the file gets shorter."""
+    primary.sql("delete from big where ctid > '(100,0)'")
+    primary.sql("vacuum (truncate) big")
+
+
+def truncate(primary: Cluster) -> None:
+    primary.sql("truncate other")
+
+
+def rewrite(primary: Cluster) -> None:
+    primary.sql("alter table other add column more float8 default random()")
+    primary.sql("vacuum full other")
+    primary.sql("cluster big using big_i_idx")
+
+
+def drop(primary: Cluster) -> None:
+    primary.sql("drop table other")
+    primary.sql("create table other as select i from generate_series(1, 5000) i")
+
+
+def database(primary: Cluster) -> None:
+    """One with the files' names of another, and other content."""
+    primary.sql("create database again oid = 70000")
+    primary.sql("create table t as select 1 as one", database="again")
+
+
+def same_database(primary: Cluster) -> None:
+    primary.sql("drop database again")
+    primary.sql("create database again oid = 70000 template postgres")
+
+
+def freed_maps(primary: Cluster) -> None:
+    """FSM and VM forks: pages freed, set visible, and no longer so."""
+    primary.sql("create table forks as select i, repeat('x', 500) from generate_series(1, 20000) i")
+    primary.sql("vacuum (freeze) forks")
+
+
+def used_maps(primary: Cluster) -> None:
+    primary.sql("delete from forks where i % 50 < 7")
+    primary.sql("vacuum forks")
+    primary.sql("update forks set i = -i where i % 1000 = 999")
+
+
+def blobs(primary: Cluster) -> None:
+    primary.sql("select lo_from_bytea(0, decode(repeat(md5(i::text), 500), 'hex')) from generate_series(1, 60) i")
+
+
+STEPS = (
+    *(load, vacuum, index, truncated_end, truncate, rewrite, drop),
+    *(database, same_database, freed_maps, used_maps, blobs),
+)
+
+
+@pytest.mark.versions
+def test_what_changes(chain: Chain, work_dir: Path) -> None:
+    """After each kind of change every file is what the server sent."""
+    chain.primary.sql("create table other as table big")
+    made = [chain.backup()]
+    for step in STEPS:
+        step(chain.primary)
+        made.append(chain.backup())
+        chain.restored(made[-1])
+    report = chain.report()
+    assert report["base"] == made[-2]
+    # One in the middle, by the second reader, and the last, started.
+    chain.rebuilt(made[len(made) // 2], work_dir / "rebuilt")
+    copy = chain.restored(made[-1])
+    copy.start()
+    copy.wait_sql("select not pg_is_in_recovery()")
+    for table in ("big", "other", "forks", "pg_largeobject"):
+        count = f"select count(*), sum(hashtext(t::text)) from {table} t"
+        assert copy.sql(count) == chain.primary.sql(count), table
+    assert copy.sql("select * from pg_class where false", database="again") == []
+    copy.program("pg_amcheck", "--all", "--heapallindexed", "--install-missing").check()
+
+
+def test_tablespaces(chain: Chain, work_dir: Path) -> None:
+    """Moved there and back: other paths, the same pages."""
+    place = work_dir / "space"
+    place.mkdir(mode=0o700)
+    shutil.chown(place, PG_USER, PG_USER)
+    with chain.primary.connect() as connection, connection.cursor() as cursor:
+        cursor.execute("create tablespace space location %s", (str(place),))
+    moves = (
+        "select 1",
+        "alter table big set tablespace space",
+        "create database inside tablespace space",
+        "alter table big set tablespace pg_default",
+        "drop database inside",
+    )
+    for number, move in enumerate(moves):
+        chain.primary.sql(move)
+        made = chain.backup()
+        copy = chain.copy()
+        moved = work_dir / f"moved{number}"
+        chain.run(
+            *("restore", made, f"--target-dir={copy.data}"),
+            f"--tablespace={place}={moved}",
+        ).check()
+        copy.verifybackup(copy.data, "--no-parse-wal").check()
+    copy.start()
+    copy.wait_sql("select not pg_is_in_recovery()")
+    count = "select count(*), sum(hashtext(big::text)) from big"
+    assert copy.sql(count) == chain.primary.sql(count)
+
+
+def pages_of(data: Path) -> Iterator[tuple[str, bytes]]:
+    """Every page of a data directory, by path and number."""
+    for path in sorted(data.rglob("*")):
+        if path.is_file() and not path.is_symlink():
+            content = path.read_bytes()
+            for at in range(0, len(content), PAGE):
+                yield f"{path.relative_to(data)} {at}", content[at : at + PAGE]
+
+
+def test_stored_again(chain: Chain, work_dir: Path) -> None:
+    """At most 1.25 times the LZ4 size of the pages that changed."""
+    chain.primary.sql("update big set i = -i where i % 293 = 1")
+    chain.primary.sql("checkpoint")
+    chain.full()
+    chain.rebuilt(chain.backup(), work_dir / "before")
+    chain.primary.sql("update big set i = -i where abs(i) % 97 = 2")
+    chain.rebuilt(chain.backup(), work_dir / "after")
+    before = dict(pages_of(work_dir / "before"))
+    changed = [p for n, p in pages_of(work_dir / "after") if before.get(n) != p]
+    size = len(lz4.block.compress(b"".join(changed), store_size=False))
+    report = chain.report()
+    print(f"{len(changed)} pages, LZ4 {size}, {report}")
+    assert report["rewritten_bytes"] == 0
+    assert len(changed) > 300
+    assert report["stored_bytes"] <= 1.25 * size
+    assert report["changed_bytes"] == sum(map(len, changed))

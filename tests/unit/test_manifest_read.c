@@ -103,6 +103,16 @@ see_setting(void *arg, const char *name, const char *value, struct err *err)
 }
 
 static void
+say_ranges(struct seen *seen, const char *what, const int64_t *ranges,
+		   size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		say(seen, "%s%s %lld,%lld,%lld", i == 0 ? " " : "", i == 0 ? what : "",
+			(long long) ranges[3 * i], (long long) ranges[3 * i + 1],
+			(long long) ranges[3 * i + 2]);
+}
+
+static void
 say_file(struct seen *seen, const char *type, const struct manifest_entry *f)
 {
 	say(seen, "%s %s %o %lld %llu %08x", type, f->path, f->mode,
@@ -111,6 +121,8 @@ say_file(struct seen *seen, const char *type, const struct manifest_entry *f)
 		say(seen, " %lld,%lld,%lld", (long long) f->extents[3 * i],
 			(long long) f->extents[3 * i + 1],
 			(long long) f->extents[3 * i + 2]);
+	say_ranges(seen, "map", f->maps, f->nmaps);
+	say_ranges(seen, "pages", f->pages, f->npages);
 	say(seen, "\n");
 }
 
@@ -257,22 +269,25 @@ test_handler_fails(void **state)
 	}
 }
 
-/* The good manifest with one text in one line replaced. */
+/* A manifest with one text in one line replaced. */
 static enum status
-read_changed(size_t number, const char *from, const char *to, struct err *err)
+read_changed(const char *const *from_lines, size_t count, size_t number,
+			 const char *from, const char *to, struct err *err)
 {
 	const char *lines[LINES];
 	struct seen seen = {.len = 0};
-	const char *at = strstr(good[number], from);
+	const char *line = from_lines[number];
+	const char *at = strstr(line, from);
 	char *changed = NULL;
 	enum status st;
 
 	assert_non_null(at);
-	assert_true(asprintf(&changed, "%.*s%s%s", (int) (at - good[number]),
-						 good[number], to, at + strlen(from)) > 0);
-	memcpy(lines, good, sizeof(lines));
+	assert_true(count <= LINES);
+	assert_true(asprintf(&changed, "%.*s%s%s", (int) (at - line), line, to,
+						 at + strlen(from)) > 0);
+	memcpy(lines, from_lines, count * sizeof(*lines));
 	lines[number] = changed;
-	st = read_lines(lines, LINES, 100000, &handler, &seen, err);
+	st = read_lines(lines, count, 100000, &handler, &seen, err);
 	free(changed);
 	return st;
 }
@@ -285,19 +300,26 @@ struct change
 };
 
 static void
-check_changes(const struct change *changes, size_t n)
+check_changes_of(const char *const *lines, size_t count,
+				 const struct change *changes, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
 	{
 		struct err err = {.status = ST_OK};
-		enum status st = read_changed(changes[i].number, changes[i].from,
-									  changes[i].to, &err);
+		enum status st = read_changed(lines, count, changes[i].number,
+									  changes[i].from, changes[i].to, &err);
 
 		if (st != changes[i].status)
 			fail_msg("\"%s\" to \"%s\" in line %zu: %s %s", changes[i].from,
 					 changes[i].to, changes[i].number, status_name(st),
 					 err.message);
 	}
+}
+
+static void
+check_changes(const struct change *changes, size_t n)
+{
+	check_changes_of(good, LINES, changes, n);
 }
 
 #define SUMMARY_LINE 0
@@ -447,6 +469,102 @@ test_packs(void **state)
 	check_changes(changes, sizeof(changes) / sizeof(changes[0]));
 }
 
+/* A file of 40 MB in two parts, with page digests; an index is left out. */
+static const char *const mapped[] = {
+	"{\"type\":\"summary\",\"format\":1,\"requires\":[\"maps\"],\"id\":\"" ID
+	"\",\"bases\":[\"" ID "\"],\"full\":\"" ID "\",\"digest_key\":"
+	"\"000102030405060708090a0b0c0d0e0f\",\"system_identifier\":\"7\","
+	"\"label\":\"l\",\"server_version\":150020,\"timeline\":1,"
+	"\"start_lsn\":\"0/3000028\",\"stop_lsn\":\"0/3000100\","
+	"\"start_time\":\"2026-11-21T01:02:03Z\","
+	"\"stop_time\":\"2026-11-21T01:02:04Z\",\"clock\":\"server\","
+	"\"wal_segment_size\":16777216,\"page_size\":8192,"
+	"\"data_checksums\":true,\"data_directory_mode\":\"0750\","
+	"\"from_standby\":false,\"files\":1,\"bytes\":40000001,\"packs\":1,"
+	"\"stored_bytes\":77,\"referenced_bytes\":9,\"digests\":1,"
+	"\"digest_bytes\":8,\"host\":\"h\",\"walship_version\":\"0.1.0\","
+	"\"duration_ms\":5}",
+	"{\"type\":\"file\",\"path\":\"base/1\",\"mode\":\"0600\",\"mtime\":7,"
+	"\"size\":40000001,\"crc32c\":\"0123abcd\",\"map\":[[0,0,9],[2,0,9]],"
+	"\"pages\":[[0,9,58596]]}",
+	"{\"type\":\"digest\",\"digest\":0,\"backup\":\"" ID
+	"\",\"n\":0,\"header\":\"Zm9v\",\"frames\":[10,20]}",
+	"{\"type\":\"digest\",\"digest\":2,\"backup\":\"" ID
+	"\",\"n\":1,\"header\":\"Zm9v\",\"frames\":[10,20]}",
+	"{\"type\":\"pack\",\"pack\":3,\"backup\":\"" ID
+	"\",\"n\":3,\"header\":\"Zm9v\",\"frames\":[10,20,30],\"data\":30,"
+	"\"live\":[7,0]}",
+	"{\"type\":\"end\",\"files\":1,\"dirs\":0,\"digests\":2,\"packs\":1}",
+};
+
+#define MAPPED_LINES (sizeof(mapped) / sizeof(mapped[0]))
+
+static void
+test_maps(void **state)
+{
+	static const struct change changes[] = {
+		{0, "[\"maps\"]", "[\"maps\",\"x\"]", ST_CONFIG},
+		{0, "000102", "00010", ST_CORRUPT},
+		{0, "000102", "00010G", ST_CORRUPT},
+		{0, "\"full\":\"0", "\"full\":\"x", ST_CORRUPT},
+		{0, "\"page_size\":8192", "\"page_size\":0", ST_CORRUPT},
+		{0, "\"page_size\":8192", "\"page_size\":4096", ST_CORRUPT},
+		{1, "[[0,0,9],[2,0,9]]", "[[0,0,9]]", ST_CORRUPT},
+		{1, "[[0,0,9],[2,0,9]]", "[[0,0,9],[2,0,9],[2,9,9]]", ST_CORRUPT},
+		{1, "[[0,0,9],[2,0,9]]", "[[0,0,9],[1,0,9]]", ST_CORRUPT},
+		{1, "[[0,0,9],[2,0,9]]", "[[0,0,9],[3,0,9]]", ST_CORRUPT},
+		{1, "[[0,0,9],[2,0,9]]", "[[0,0,9],[-1,0,9]]", ST_CORRUPT},
+		{1, "[[0,0,9],[2,0,9]]", "[[0,0,9],[2,0,0]]", ST_CORRUPT},
+		{1, "[[0,0,9],[2,0,9]]", "[[0,0,9],[2,16777216,1]]", ST_CORRUPT},
+		{1, "[[0,0,9],[2,0,9]]", "[[0,0,9],[2,1,16777216]]", ST_CORRUPT},
+		{1, "[[0,0,9],[2,0,9]]", "[]", ST_CORRUPT},
+		{1, "[[0,0,9],[2,0,9]]", "[0,0]", ST_CORRUPT},
+		{1, "\"map\":", "\"extents\":[],\"map\":", ST_CORRUPT},
+		{1, "58596", "58597", ST_CORRUPT},
+		{1, "58596", "58584", ST_CORRUPT},
+		{1, "[[0,9,58596]]", "[[0,9,58584],[2,9,12]]", ST_OK},
+		{1, "[[0,9,58596]]", "[[0,9,58584],[4,9,12]]", ST_CORRUPT},
+		{1, ",\"pages\":[[0,9,58596]]", "", ST_OK},
+		{2, "\"digest\":0", "\"digest\":1", ST_CORRUPT},
+		{3, "\"digest\":2", "\"digest\":0", ST_CORRUPT},
+		{3, "\"digest\":2", "\"digest\":16777216", ST_CORRUPT},
+		{4, "\"pack\":3", "\"pack\":0", ST_OK},
+		{4, "[7,0]", "[7]", ST_CORRUPT},
+		{4, "[7,0]", "[7,0,0]", ST_CORRUPT},
+		{4, "[7,0]", "[7,-1]", ST_CORRUPT},
+		{4, "[7,0]", "[7,4194305]", ST_CORRUPT},
+		{4, "\"data\":30", "\"data\":16777217", ST_CORRUPT},
+		{5, "\"digests\":2", "\"digests\":1", ST_CORRUPT},
+		{5, "\"digests\":2,", "", ST_CORRUPT},
+	};
+	const char *lines[MAPPED_LINES];
+	struct seen seen = {.len = 0};
+	struct err err;
+
+	(void) state;
+	assert_int_equal(
+		read_lines(mapped, MAPPED_LINES, 7, &handler, &seen, &err), ST_OK);
+	assert_string_equal(seen.text,
+						"file base/1 600 7 40000001 0123abcd map 0,0,9 2,0,9 "
+						"pages 0,9,58596\n"
+						"digest 0 " ID " 0 used 58605\n"
+						"digest 2 " ID " 1 used 9\n"
+						"pack 3 " ID " 3 foo used 0 10 20 30\n");
+	assert_true(seen.summary.has_digest_key);
+	assert_int_equal(seen.summary.digest_key[15], 15);
+	assert_string_equal(seen.summary.full, ID);
+	assert_int_equal(seen.summary.digests, 1);
+	check_changes_of(mapped, MAPPED_LINES, changes,
+					 sizeof(changes) / sizeof(changes[0]));
+	/* A pack before the digests would come too early. */
+	memcpy(lines, mapped, sizeof(lines));
+	lines[3] = mapped[4];
+	lines[4] = mapped[3];
+	assert_int_equal(
+		read_lines(lines, MAPPED_LINES, 100000, &deaf, NULL, &err),
+		ST_CORRUPT);
+}
+
 /* Each line left out, doubled, or swapped with the next. */
 static void
 test_order(void **state)
@@ -534,6 +652,7 @@ main(void)
 		cmocka_unit_test(test_paths),
 		cmocka_unit_test(test_extents),
 		cmocka_unit_test(test_packs),
+		cmocka_unit_test(test_maps),
 		cmocka_unit_test(test_order),
 		cmocka_unit_test(test_late_tablespace),
 		cmocka_unit_test(test_summary_alone),

@@ -36,6 +36,40 @@ def text_of(lines: list[Line]) -> bytes:
     return b"".join(json.dumps(line).encode() + b"\n" for line in lines)
 
 
+def varint(value: int) -> bytes:
+    out = bytearray()
+    while value >= 0x80:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes(out) + bytes([value])
+
+
+def encode_map(extents: list[tuple[str | None, int, int, int]], unit: int) -> bytes:
+    """A part's map: backup (None: zeros), pack's number, position, length."""
+
+    def scaled(value: int) -> bytes:
+        return varint(value // unit * 2 if value % unit == 0 else value * 2 + 1)
+
+    sources = list(dict.fromkeys(e[0] for e in extents if e[0] is not None))
+    ends = dict.fromkeys(sources, 0)
+    out = varint(unit) + varint(len(sources))
+    out += b"".join(source.encode() for source in sources) + varint(len(extents))
+    for source, number, position, length in extents:
+        if source is None:
+            out += varint(0) + scaled(length)
+            continue
+        address = number * 16777216 + position
+        move = address - ends[source]
+        ends[source] = address + length
+        head = (sources.index(source) + 1) * 2
+        if move == 0:
+            out += varint(head) + scaled(length)
+        else:
+            zigzag = move * 2 if move > 0 else -move * 2 - 1
+            out += varint(head + 1) + scaled(length) + scaled(zigzag)
+    return out
+
+
 @dataclass
 class Repository:
     path: Path
@@ -65,6 +99,7 @@ class Backup:
     head: list[Line] = field(default_factory=list)  # before the dirs
     dirs: list[Line] = field(default_factory=list)
     files: list[Line] = field(default_factory=list)
+    digests: list[Line] = field(default_factory=list)
     packs: list[Line] = field(default_factory=list)
     stored: dict[str, int] = field(default_factory=dict)  # bytes, by backup
 
@@ -102,6 +137,24 @@ class Backup:
         parts = self.repository.put(objects.KIND_PACK, name, plains, self.frame_size)
         return self.refer(self.identifier, own, parts)
 
+    def put_digest(self, data: bytes) -> int:
+        """A digest object of these bytes; its index."""
+        number = len(self.digests)
+        name = f"backup/{self.identifier}/digest/{number:08x}"
+        plains = [b"{}\n", *objects.cut(data, self.frame_size)]
+        parts = self.repository.put(objects.KIND_DIGEST, name, plains, self.frame_size)
+        self.digests.append(
+            {
+                "type": "digest",
+                "digest": number,
+                "backup": self.identifier,
+                "n": number,
+                "header": base64.b64encode(parts[0]).decode(),
+                "frames": [len(part) for part in parts[1:]],
+            }
+        )
+        return number
+
     def refer(self, backup: str, number: int, parts: list[bytes]) -> int:
         self.packs.append(
             {
@@ -117,7 +170,10 @@ class Backup:
         return len(self.packs) - 1
 
     def refer_to_pack_of(self, older: Backup, index: int) -> int:
-        line = older.packs[index]
+        return self.refer_to_line(older.packs[index])
+
+    def refer_to_line(self, line: Line) -> int:
+        """To a pack by its line in an older manifest."""
         self.packs.append({**line, "pack": len(self.packs)})
         size = len(base64.b64decode(line["header"])) + sum(line["frames"])
         self.stored[line["backup"]] = self.stored.get(line["backup"], 0) + size
@@ -165,7 +221,10 @@ class Backup:
             "dirs": len(self.dirs),
             "packs": len(self.packs),
         }
-        rest = [*self.head, *self.dirs, *self.files, *self.packs, end]
+        if self.digests:
+            end["digests"] = len(self.digests)
+        lines = [*self.head, *self.dirs, *self.files]
+        rest = [*lines, *self.digests, *self.packs, end]
         plains = [text_of([summary]), *objects.cut(text_of(rest))]
         name = f"backup/{self.identifier}/manifest"
         self.repository.put(objects.KIND_MANIFEST, name, plains)
