@@ -7,79 +7,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/s3_error_codes.h"
 #include "common/s3_xml.h"
 
-#define CLOCK_SKEW_S 240
-
-enum hint
-{
-	HINT_NONE,
-	HINT_PERMISSION,
-	HINT_REFUSED,
-	HINT_KEYS,
-	HINT_TOKEN,
-	HINT_CLOCK,
-	HINT_BUCKET,
-	HINT_REGION,
-	HINT_ARCHIVED,
-	HINT_QUOTA
-};
-
-struct meaning
-{
-	const char *code;
-	enum status status;
-	enum hint hint;
-};
-
-/* Sources: "Error responses" of the S3 API Reference; Ceph's rgw. */
-static const struct meaning meanings[] = {
-	{"AccessDenied", ST_AUTH, HINT_PERMISSION},
-	{"AccountProblem", ST_AUTH, HINT_NONE},
-	{"AllAccessDisabled", ST_AUTH, HINT_NONE},
-	{"AuthorizationHeaderMalformed", ST_CONFIG, HINT_REGION},
-	{"BadDigest", ST_RETRY, HINT_NONE},
-	{"BandwidthLimitExceeded", ST_RETRY, HINT_NONE},
-	{"ConcurrentModification", ST_RETRY, HINT_NONE},
-	{"ConditionalRequestConflict", ST_RETRY, HINT_NONE},
-	{"ExpiredToken", ST_AUTH, HINT_TOKEN},
-	{"IllegalLocationConstraintException", ST_CONFIG, HINT_REGION},
-	{"IncompleteBody", ST_RETRY, HINT_NONE},
-	{"InternalError", ST_RETRY, HINT_NONE},
-	{"InvalidAccessKeyId", ST_AUTH, HINT_KEYS},
-	{"InvalidDigest", ST_RETRY, HINT_NONE},
-	{"InvalidObjectState", ST_CONFIG, HINT_ARCHIVED},
-	{"InvalidToken", ST_AUTH, HINT_TOKEN},
-	{"NoSuchBucket", ST_CONFIG, HINT_BUCKET},
-	{"NoSuchKey", ST_CONFIG, HINT_NONE}, /* where it means no absence */
-	{"NotImplemented", ST_CONFIG, HINT_NONE},
-	{"OperationAborted", ST_RETRY, HINT_NONE},
-	{"PermanentRedirect", ST_CONFIG, HINT_REGION},
-	{"PreconditionFailed", ST_EXISTS, HINT_NONE},
-	{"QuotaExceeded", ST_CONFIG, HINT_QUOTA},
-	{"RequestLimitExceeded", ST_RETRY, HINT_NONE},
-	{"RequestTimeTooSkewed", ST_AUTH, HINT_CLOCK},
-	{"RequestTimeout", ST_RETRY, HINT_NONE},
-	{"ServiceUnavailable", ST_RETRY, HINT_NONE},
-	{"SignatureDoesNotMatch", ST_AUTH, HINT_KEYS},
-	{"SlowDown", ST_RETRY, HINT_NONE},
-	{"TemporaryRedirect", ST_CONFIG, HINT_REGION},
-	{"Throttling", ST_RETRY, HINT_NONE},
-	{"ThrottlingException", ST_RETRY, HINT_NONE},
-	{"TokenRefreshRequired", ST_AUTH, HINT_TOKEN},
-	{"TooManyRequests", ST_RETRY, HINT_NONE},
-	{"UserSuspended", ST_AUTH, HINT_NONE},
-	{"XAmzContentSHA256Mismatch", ST_RETRY, HINT_NONE},
-};
-
-static const struct meaning *
-find_meaning(const char *code)
-{
-	for (size_t i = 0; i < sizeof meanings / sizeof meanings[0]; i++)
-		if (strcmp(meanings[i].code, code) == 0)
-			return &meanings[i];
-	return NULL;
-}
+#define CLOCK_SKEW_S    240
+#define PERMISSION_SIZE 64
 
 /* What is left to go by where the code is unknown. */
 static enum status
@@ -155,57 +87,92 @@ hint_clock(const struct s3_question *question, const struct s3_answer *answer,
 					offset < 0 ? "behind" : "ahead of");
 }
 
+/* What to say where there is nothing to look at. */
+static const char *const plain_hints[] = {
+	[S3_HINT_KEYS] = "Check the credentials (README's section "
+					 "\"Credentials\" tells where they come from) and "
+					 "\"s3_endpoint\".",
+	[S3_HINT_TOKEN] = "The temporary credentials have ended or do not belong "
+					  "together: get new ones.",
+	[S3_HINT_BUCKET] = "Create the bucket, or correct \"repository\", "
+					   "\"s3_endpoint\" or \"s3_addressing\".",
+	[S3_HINT_ADDRESSING] = "The store may want the bucket elsewhere in the "
+						   "URL: try \"s3_addressing\" path or virtual, and "
+						   "check \"s3_endpoint\".",
+	[S3_HINT_SIGNATURE] = "The store wants another version of signatures.",
+	[S3_HINT_PROXY] = "Something between here and the store may have changed "
+					  "the request: check proxies and \"s3_endpoint\".",
+	[S3_HINT_ACCOUNT] = "The store's provider tells what is wrong with the "
+						"account, or who has to pay.",
+	[S3_HINT_ARCHIVED] = "The object is in an archive storage class: have "
+						 "the store restore it first.",
+	[S3_HINT_CLASS] = "The store does not have the storage class of "
+					  "\"s3_storage_class\".",
+	[S3_HINT_KMS] = "Check that the KMS key exists, is enabled, and is in the "
+					"bucket's region.",
+	[S3_HINT_SIZE] = "The store takes no object of that size in one request.",
+	[S3_HINT_QUOTA] = "Raise the quota of the user or the bucket.",
+};
+
+/*
+ * The action that an answer says is missing, which may be another one than
+ * the request's: writing with a KMS key needs kms:GenerateDataKey.
+ */
+static const char *
+missing_permission(const struct s3_question *question, const char *message,
+				   char out[PERMISSION_SIZE])
+{
+	static const char lead[] = "to perform: ";
+	const char *told = strstr(message, lead);
+	size_t len;
+
+	if (told == NULL)
+		return question->permission;
+	told += strlen(lead);
+	len = strspn(told, "abcdefghijklmnopqrstuvwxyz"
+					   "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789:-");
+	if (len == 0 || len >= PERMISSION_SIZE)
+		return question->permission;
+	memcpy(out, told, len);
+	out[len] = '\0';
+	return out;
+}
+
 static void
-give_hint(enum hint hint, const struct s3_question *question,
+give_hint(enum s3_hint hint, const struct s3_question *question,
 		  const struct s3_xml_error *error, const struct s3_answer *answer,
 		  struct err *err)
 {
+	char permission[PERMISSION_SIZE];
+
 	switch (hint)
 	{
-		case HINT_NONE:
+		case S3_HINT_NONE:
 			break;
-		case HINT_PERMISSION:
-			(void) err_hint(err, "The credentials need %s.%s",
-							question->permission,
-							question->may_be_missing
-								? " Without s3:ListBucket a store says this "
-								  "also of an object that does not exist."
-								: "");
+		case S3_HINT_PERMISSION:
+			(void) err_hint(
+				err, "The credentials need %s.%s",
+				missing_permission(question, error->message, permission),
+				question->may_be_missing
+					? " Without s3:ListBucket a store says this "
+					  "also of an object that does not exist."
+					: "");
 			break;
-		case HINT_REFUSED:
+		case S3_HINT_REFUSED:
 			(void) err_hint(err,
 							"The credentials are wrong or lack %s. Without "
 							"s3:ListBucket a store says this also of an "
 							"object that does not exist.",
 							question->permission);
 			break;
-		case HINT_KEYS:
-			(void) err_hint(err, "Check \"s3_access_key_id\", "
-								 "\"s3_secret_access_key\" and "
-								 "\"s3_endpoint\".");
-			break;
-		case HINT_TOKEN:
-			(void) err_hint(err, "The temporary credentials have ended or do "
-								 "not belong together: get new ones.");
-			break;
-		case HINT_CLOCK:
+		case S3_HINT_CLOCK:
 			hint_clock(question, answer, err);
 			break;
-		case HINT_BUCKET:
-			(void) err_hint(err, "Create the bucket, or correct "
-								 "\"repository\", \"s3_endpoint\" or "
-								 "\"s3_addressing\".");
-			break;
-		case HINT_REGION:
+		case S3_HINT_REGION:
 			hint_region(error, answer, err);
 			break;
-		case HINT_ARCHIVED:
-			(void) err_hint(err, "The object is in an archive storage class: "
-								 "have the store restore it first.");
-			break;
-		case HINT_QUOTA:
-			(void) err_hint(err, "Raise the quota of the user or the "
-								 "bucket.");
+		default:
+			(void) err_hint(err, "%s", plain_hints[hint]);
 			break;
 	}
 }
@@ -291,9 +258,9 @@ explain_bare(const struct s3_question *question,
 	(void) err_set(err, status, "%s %s: HTTP %ld", verb_of(status),
 				   question->what, answer->code);
 	if (answer->code == 403 && clocks_differ(question, answer))
-		give_hint(HINT_CLOCK, question, &none, answer, err);
+		give_hint(S3_HINT_CLOCK, question, &none, answer, err);
 	else if (answer->code == 403)
-		give_hint(HINT_REFUSED, question, &none, answer, err);
+		give_hint(S3_HINT_REFUSED, question, &none, answer, err);
 	else if (answer->code / 100 == 3 || answer->code == 400)
 		hint_region(&none, answer, err);
 	return status;
@@ -305,7 +272,7 @@ explain_document(const struct s3_credentials *credentials,
 				 const struct s3_answer *answer,
 				 const struct s3_xml_error *error, struct err *err)
 {
-	const struct meaning *meaning = find_meaning(error->code);
+	const struct s3_error_meaning *meaning = s3_error_meaning(error->code);
 	enum status status =
 		meaning != NULL ? meaning->status : status_of_http(answer->code);
 	const char *message = harmless(error->message, credentials);
@@ -317,12 +284,15 @@ explain_document(const struct s3_credentials *credentials,
 				   question->what, answer->code,
 				   harmless(error->code, credentials),
 				   message[0] != '\0' ? ": " : "", message);
-	if (meaning != NULL)
+	if (meaning != NULL && meaning->hint == S3_HINT_KEYS &&
+		clocks_differ(question, answer))
+		give_hint(S3_HINT_CLOCK, question, error, answer, err);
+	else if (meaning != NULL)
 		give_hint(meaning->hint, question, error, answer, err);
 	else if (answer->code / 100 == 3)
 		hint_region(error, answer, err);
 	else if (status == ST_AUTH)
-		give_hint(HINT_PERMISSION, question, error, answer, err);
+		give_hint(S3_HINT_PERMISSION, question, error, answer, err);
 	return status;
 }
 
@@ -373,7 +343,7 @@ s3_error_explain_code(const struct s3_question *question, const char *code,
 					  const char *message, struct err *err)
 {
 	static const struct s3_xml_error nothing;
-	const struct meaning *meaning = find_meaning(code);
+	const struct s3_error_meaning *meaning = s3_error_meaning(code);
 	struct s3_answer none = {.code = 0};
 	enum status status = meaning != NULL ? meaning->status : ST_CONFIG;
 

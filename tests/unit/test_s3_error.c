@@ -164,6 +164,59 @@ messages(void **state)
 	assert_non_null(strstr(err.hint, "\"text/html\""));
 }
 
+/* Each code of the table is of one status, whatever the HTTP status says. */
+static void
+hints(void **state)
+{
+	static const struct
+	{
+		long http;
+		const char *code;
+		const char *words;
+	} cases[] = {
+		{403, "AccessDenied", "need s3:GetObject."},
+		{403, "InvalidAccessKeyId", "Check the credentials"},
+		{403, "SignatureDoesNotMatch", "Check the credentials"},
+		{400, "ExpiredToken", "have ended"},
+		{404, "NoSuchBucket", "Create the bucket"},
+		{400, "InvalidRegion", "s3_region"},
+		{405, "MethodNotAllowed", "s3_addressing"},
+		{400, "UnsupportedSignature", "signatures"},
+		{411, "MissingContentLength", "proxies"},
+		{403, "NotSignedUp", "provider"},
+		{403, "InvalidObjectState", "archive"},
+		{400, "InvalidStorageClass", "s3_storage_class"},
+		{400, "KMS.DisabledException", "KMS key"},
+		{400, "EntityTooLarge", "size"},
+		{507, "XMinioStorageFull", "quota"},
+	};
+	char body[128];
+	struct err err;
+
+	(void) state;
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+	{
+		(void) stpcpy(stpcpy(stpcpy(body, "<Error><Code>"), cases[i].code),
+					  "</Code></Error>");
+		assert_int_not_equal(explain(cases[i].http, "", body, &err), ST_RETRY);
+		if (strstr(err.hint, cases[i].words) == NULL)
+			fail_msg("%s: %s", cases[i].code, err.hint);
+	}
+
+	/* The action that the store names counts. */
+	(void) explain(403, "",
+				   "<Error><Code>AccessDenied</Code><Message>User: u is not "
+				   "authorized to perform: kms:GenerateDataKey on resource: "
+				   "r</Message></Error>",
+				   &err);
+	assert_non_null(strstr(err.hint, "need kms:GenerateDataKey."));
+
+	/* A signature is also wrong where the clock is. */
+	(void) explain(403, "Date: Tue, 14 Nov 2023 21:13:20 GMT",
+				   S3("SignatureDoesNotMatch"), &err);
+	assert_non_null(strstr(err.hint, "3600 s ahead of"));
+}
+
 static void
 credentials_are_never_repeated(void **state)
 {
@@ -231,6 +284,7 @@ main(void)
 		cmocka_unit_test(missing_only_in_clear_words),
 		cmocka_unit_test(codes),
 		cmocka_unit_test(messages),
+		cmocka_unit_test(hints),
 		cmocka_unit_test(credentials_are_never_repeated),
 		cmocka_unit_test(keys_of_a_multi_delete),
 		cmocka_unit_test(codes_are_recognised),
