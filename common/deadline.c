@@ -17,6 +17,24 @@ clock_now_ms(void)
 	return (int64_t) now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
+int64_t
+clock_real_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	return (int64_t) now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+struct timespec
+clock_in_ms(int64_t ms)
+{
+	int64_t at_ms = clock_now_ms() + ms;
+
+	return (struct timespec){.tv_sec = at_ms / 1000,
+							 .tv_nsec = at_ms % 1000 * 1000000};
+}
+
 struct deadline
 deadline_in(int64_t timeout_ms, const volatile sig_atomic_t *cancel)
 {

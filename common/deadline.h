@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <time.h>
 
 #include "common/err.h"
 
@@ -21,6 +22,12 @@ struct deadline
 };
 
 extern int64_t clock_now_ms(void);
+
+/* Milliseconds since 1970, for what other processes shall read. */
+extern int64_t clock_real_ms(void);
+
+/* ms from now on CLOCK_MONOTONIC, for pthread_cond_clockwait. */
+extern struct timespec clock_in_ms(int64_t ms);
 
 /* A deadline timeout_ms from now; timeout_ms < 0 means never. */
 extern struct deadline

@@ -171,6 +171,12 @@ keyring_free(struct keyring *ring)
 	secret_free(ring);
 }
 
+void
+keyring_lock(struct keyring *ring)
+{
+	(void) sodium_mlock(ring, sizeof(*ring));
+}
+
 bool
 keyring_sealed(const struct keyring *ring)
 {

@@ -39,6 +39,12 @@ extern enum status keyring_load(const struct config *cfg, struct keyring **out,
 								struct err *err) ERR_CHECK;
 extern void keyring_free(struct keyring *ring);
 
+/*
+ * Locks the keys' memory again: a lock does not go over to a child process.
+ * As in keyring_load, it may fail where locked memory is scarce.
+ */
+extern void keyring_lock(struct keyring *ring);
+
 /* Parses a key file's text; source names it in errors. */
 extern enum status
 keyring_parse(const char *source, const char *text, size_t len,

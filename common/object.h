@@ -156,6 +156,9 @@ object_buffer_new(struct object_buffer *buf, size_t room,
 				  const char *spill_dir, struct err *err) ERR_CHECK;
 extern void object_buffer_free(struct object_buffer *buf);
 
+/* Gives back the room behind len, as far as that is possible. */
+extern void object_buffer_trim(struct object_buffer *buf);
+
 /*
  * The most bytes a whole object of plain_len bytes can take, all of its frames
  * full but the last and one more (a pack's table, a manifest's summary).

@@ -120,3 +120,26 @@ object_buffer_free(struct object_buffer *buf)
 		free(buf->data);
 	memset(buf, 0, sizeof *buf);
 }
+
+void
+object_buffer_trim(struct object_buffer *buf)
+{
+	size_t kept = buf->len > 0 ? buf->len : 1;
+	uint8_t *data;
+
+	if (buf->mapped)
+	{
+		size_t page = (size_t) sysconf(_SC_PAGESIZE);
+
+		kept = (kept + page - 1) / page * page;
+		if (kept < buf->room &&
+			munmap(buf->data + kept, buf->room - kept) == 0)
+			buf->room = kept;
+		return;
+	}
+	data = realloc(buf->data, kept);
+	if (data == NULL)
+		return;
+	buf->data = data;
+	buf->room = kept;
+}

@@ -6,21 +6,12 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "common/cli.h"
+#include "common/deadline.h"
 
 static const char FILE_NAME[] = "outage";
 static const char PREFIX[] = "walship-outage-v1 ";
-
-static int64_t
-real_now_ms(void)
-{
-	struct timespec now;
-
-	(void) clock_gettime(CLOCK_REALTIME, &now);
-	return (int64_t) now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 int
 outage_format(char text[OUTAGE_TEXT_MAX], int64_t at_ms, int64_t spent_ms)
@@ -67,7 +58,7 @@ outage_load(struct outage *outage, const struct spool *spool)
 	outage->noted = len >= 0;
 	outage->spent_ms = 0;
 	if (len > 0)
-		(void) outage_parse(text, (size_t) len, real_now_ms(),
+		(void) outage_parse(text, (size_t) len, clock_real_ms(),
 							&outage->spent_ms);
 }
 
@@ -79,7 +70,7 @@ outage_note(struct outage *outage, const struct spool *spool, int64_t more_ms)
 
 	if (more_ms > 0 && outage->spent_ms <= INT64_MAX - more_ms)
 		outage->spent_ms += more_ms;
-	len = outage_format(text, real_now_ms(), outage->spent_ms);
+	len = outage_format(text, clock_real_ms(), outage->spent_ms);
 	if (len > 0 && (size_t) len < sizeof(text))
 		(void) spool_write(spool, FILE_NAME, text, (size_t) len);
 	outage->noted = true;

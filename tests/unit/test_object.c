@@ -429,6 +429,11 @@ test_buffer(void **state)
 	assert_true(object_bound((uint64_t) 16 << 20, OBJECT_FRAME_SIZE) <= limit);
 	assert_int_equal(object_buffer_new(&buf, limit, NULL, &err), ST_OK);
 	assert_false(buf.mapped);
+	memset(buf.data, 'x', buf.room);
+	buf.len = 5;
+	object_buffer_trim(&buf);
+	assert_int_equal(buf.room, 5);
+	assert_memory_equal(buf.data, "xxxxx", 5);
 	object_buffer_free(&buf);
 
 	assert_non_null(mkdtemp(dir));
@@ -436,6 +441,10 @@ test_buffer(void **state)
 	assert_true(buf.mapped);
 	assert_int_equal(buf.room, limit + 1);
 	memset(buf.data, 'x', buf.room);
+	buf.len = 5;
+	object_buffer_trim(&buf);
+	assert_int_equal(buf.room, sysconf(_SC_PAGESIZE));
+	assert_memory_equal(buf.data, "xxxxx", 5);
 	assert_int_equal(rmdir(dir), 0); /* nothing is left in it */
 	object_buffer_free(&buf);
 
