@@ -202,12 +202,12 @@ probe_put(struct s3_store *store, struct store_features *out, struct err *err)
 		status = s3_put(&store->base, key, "", 0, err);
 	if (status != ST_OK)
 		return status;
-	if (store->conditional_put)
+	if (!store->base.asks_first)
 	{
 		status = s3_put(&store->base, key, "", 0, &second);
 
 		/* Off by now: the store does not know the condition at all. */
-		out->conditional_put = store->conditional_put && status == ST_EXISTS;
+		out->conditional_put = !store->base.asks_first && status == ST_EXISTS;
 		if (status == ST_EXISTS)
 			status = ST_OK;
 		if (status != ST_OK)

@@ -144,12 +144,12 @@ s3_put(struct store *base, const char *key, const void *data, size_t len,
 	enum outcome outcome;
 	enum status status;
 
-	if (store->conditional_put)
+	if (!base->asks_first)
 	{
 		status = put(store, key, data, len, true, &outcome, err);
 		if (outcome != PUT_NOT_IMPLEMENTED)
 			return status;
-		store->conditional_put = false;
+		base->asks_first = true;
 	}
 	status = s3_head(base, key, &stat, err);
 	if (status == ST_OK)

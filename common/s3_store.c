@@ -304,7 +304,7 @@ s3_store_open(const struct config *cfg, struct store **out, struct err *err)
 		return err_set(err, ST_NOMEM, "out of memory");
 	store->base.ops = &s3_ops;
 	store->base.deadline = deadline_in(-1, NULL);
-	store->conditional_put = cfg->s3_conditional_put;
+	store->base.asks_first = !cfg->s3_conditional_put;
 	status =
 		s3_address_parse(cfg->repository, cfg->s3_endpoint, cfg->s3_region,
 						 cfg->s3_addressing, &store->address, err);

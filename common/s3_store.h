@@ -36,7 +36,6 @@ struct s3_store
 	bool moved;     /* to the region that the store named; once is enough */
 	bool hash_body; /* the signature covers bodies, too */
 	bool checksum;  /* the store has asked for one with every upload */
-	bool conditional_put; /* If-None-Match is sent; off once refused */
 };
 
 #define S3_CALL_HEADERS_MAX (2 + S3_OPTION_HEADERS_MAX)

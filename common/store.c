@@ -16,6 +16,7 @@
 
 #define RETRY_BASE_MS 100
 #define RETRY_CAP_MS  10000
+#define PROBE_KEY     ".walship-probe-condition"
 #define REMOVE_BATCH  1000
 #define MODULE_FILE   "walship-s3.so"
 #define READ_ROOM     ((size_t) 64 * 1024)
@@ -582,4 +583,18 @@ store_features(struct store *store, struct store_features *out,
 		rc = store->ops->features(store, out, err);
 	while (try_again(&tries, &rc, err));
 	return rc;
+}
+
+enum status
+store_probe_condition(struct store *store, bool *honoured, struct err *err)
+{
+	enum status rc = ST_OK;
+
+	/* The first may be the one that creates it. */
+	for (int i = 0; i < 2 && rc == ST_OK && !store->asks_first; i++)
+		rc = store->ops->put(store, PROBE_KEY, "", 0, err);
+	if (rc != ST_OK && rc != ST_EXISTS)
+		return rc;
+	*honoured = rc == ST_EXISTS && !store->asks_first;
+	return ST_OK;
 }

@@ -110,6 +110,8 @@ struct store
 									 * know although the call succeeded */
 	int64_t answered_s; /* the store's clock at its latest answer, in
 						 * seconds since 1970; 0: it told none */
+	bool asks_first;    /* a put looks for the object before it writes: the
+						 * store does not honour a condition */
 };
 
 /*
@@ -176,6 +178,14 @@ store_list(struct store *store, const char *prefix, const char *start_after,
 extern enum status
 store_remove(struct store *store, const char *const *keys, size_t nkeys,
 			 store_removed removed, void *arg, struct err *err) ERR_CHECK;
+
+/*
+ * Finds out whether the store honours create-only puts, by one try to create
+ * an object that stays, and is never created twice where it does; needs no
+ * permission but to put.  *honoured is false where a put asks first already.
+ */
+extern enum status store_probe_condition(struct store *store, bool *honoured,
+										 struct err *err) ERR_CHECK;
 
 /* Looks at the store for `walship check`; puts and deletes a probe object. */
 extern enum status

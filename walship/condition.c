@@ -1,0 +1,103 @@
+/*
+ * condition.c - does the store honour "create only"?
+ */
+#include "walship/condition.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/cli.h"
+#include "common/deadline.h"
+#include "common/log.h"
+
+/* Of the store's time: what is asked for shall still get most of it. */
+#define PROBE_SHARE 4
+
+static const char FILE_NAME[] = "condition";
+static const char PREFIX[] = "walship-condition-v1 ";
+static const char HONOURED[] = " honoured\n";
+static const char IGNORED[] = " ignored\n";
+
+int
+condition_format(char text[CONDITION_TEXT_MAX], int64_t at_ms, bool honoured)
+{
+	return snprintf(text, CONDITION_TEXT_MAX, "%s%" PRId64 "%s", PREFIX, at_ms,
+					honoured ? HONOURED : IGNORED);
+}
+
+bool
+condition_parse(const char *text, size_t len, int64_t now_ms, bool *honoured)
+{
+	char copy[CONDITION_TEXT_MAX];
+	char *space;
+	uint64_t at_ms;
+	bool yes;
+
+	if (len >= sizeof(copy) || memchr(text, '\0', len) != NULL)
+		return false;
+	memcpy(copy, text, len);
+	copy[len] = '\0';
+	if (strncmp(copy, PREFIX, sizeof(PREFIX) - 1) != 0)
+		return false;
+	space = strchr(copy + sizeof(PREFIX) - 1, ' ');
+	if (space == NULL)
+		return false;
+	yes = strcmp(space, HONOURED) == 0;
+	if (!yes && strcmp(space, IGNORED) != 0)
+		return false;
+	*space = '\0';
+	if (!parse_uint64(copy + sizeof(PREFIX) - 1, INT64_MAX, &at_ms) ||
+		(int64_t) at_ms > now_ms ||
+		now_ms - (int64_t) at_ms > CONDITION_FORGOTTEN_MS)
+		return false;
+	*honoured = yes;
+	return true;
+}
+
+static bool
+recall(const struct spool *spool, bool *honoured)
+{
+	char text[CONDITION_TEXT_MAX];
+	int len = spool_read(spool, FILE_NAME, text, sizeof(text));
+
+	return len > 0 &&
+		   condition_parse(text, (size_t) len, clock_real_ms(), honoured);
+}
+
+void
+condition_settle(struct store *store, const struct config *cfg,
+				 const struct spool *spool)
+{
+	char text[CONDITION_TEXT_MAX];
+	bool honoured = true;
+	struct err why;
+	int len;
+
+	if (spool->fd < 0 || store->asks_first ||
+		strncmp(cfg->repository, "s3://", strlen("s3://")) != 0)
+		return;
+	if (!recall(spool, &honoured))
+	{
+		struct deadline d = store->deadline;
+		enum status status;
+
+		store_set_deadline(
+			store, deadline_sooner(d, deadline_left_ms(&d) / PROBE_SHARE));
+		status = store_probe_condition(store, &honoured, &why);
+		store_set_deadline(store, d);
+		/* A refusal will stay one: asking at every call would not help. */
+		if (status == ST_OK || status == ST_AUTH || status == ST_CONFIG)
+		{
+			len = condition_format(text, clock_real_ms(), honoured);
+			if (len > 0 && len < CONDITION_TEXT_MAX)
+				(void) spool_write(spool, FILE_NAME, text, (size_t) len);
+		}
+		if (status != ST_OK)
+			log_debug("could not find out whether the store honours "
+					  "conditions: %s",
+					  why.message);
+	}
+	if (!honoured)
+		store->asks_first = true;
+}
