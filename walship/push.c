@@ -78,28 +78,83 @@ compare_stored(struct repo *repo, struct wal_file *file, const char *name,
 	return wal_file_unchanged(file, err);
 }
 
-/* Seals and puts the file under that name. */
+/* What sealing takes besides the object itself: a frame, and its codec. */
+#define SEALING_BYTES ((uint64_t) OBJECT_FRAME_SIZE + (64 << 10))
+
+/* What comparing takes: an object_reader, a chunk, a frame to come. */
+#define COMPARING_BYTES ((uint64_t) 4 << 20)
+
+/* The most memory that sealing a file can take; a mapped file is none. */
+static uint64_t
+sealing_bytes(const struct wal_file *file)
+{
+	size_t bound = object_bound(file->size_bytes, OBJECT_FRAME_SIZE);
+
+	return SEALING_BYTES + (bound <= OBJECT_BUFFER_MEMORY ? bound : 0);
+}
+
 static enum status
-put_as(struct repo *repo, struct wal_file *file, const char *name,
-	   const char *spill_dir, struct err *err)
+take(const struct push_options *options, uint64_t bytes, struct err *err)
+{
+	return options->budget == NULL
+			   ? ST_OK
+			   : budget_take(options->budget, bytes, &options->deadline, err);
+}
+
+static void
+give(const struct push_options *options, uint64_t bytes)
+{
+	if (options->budget != NULL)
+		budget_give(options->budget, bytes);
+}
+
+/*
+ * Seals a file into buf.  On success *taken is what of the budget the buffer
+ * keeps: while sealing it is the worst case, then what it turned out to be.
+ */
+static enum status
+seal(struct repo *repo, struct wal_file *file, const char *name,
+	 const struct push_options *options, struct object_buffer *buf,
+	 uint64_t *taken, struct err *err)
 {
 	struct object_id id = {.kind = OBJECT_WAL,
 						   .system_identifier = repo->system_identifier,
 						   .name = name};
-	struct object_buffer buf;
-	char key[STORE_KEY_MAX];
-	enum status status;
+	uint64_t worst = sealing_bytes(file);
+	enum status status = take(options, worst, err);
 
+	if (status != ST_OK)
+		return status;
 	wal_file_rewind(file);
 	status = object_seal(&id, file->size_bytes, wal_file_read, file,
-						 repo->ring, spill_dir, &buf, err);
-	if (status == ST_IO && spill_dir != NULL)
+						 repo->ring, options->spill_dir, buf, err);
+	if (status == ST_IO && options->spill_dir != NULL)
 	{
 		/* A full spool must not stop archiving. */
 		wal_file_rewind(file);
 		status = object_seal(&id, file->size_bytes, wal_file_read, file,
-							 repo->ring, NULL, &buf, err);
+							 repo->ring, NULL, buf, err);
 	}
+	*taken = 0;
+	if (status == ST_OK)
+	{
+		object_buffer_trim(buf);
+		*taken = buf->mapped ? 0 : buf->room;
+	}
+	give(options, worst - *taken);
+	return status;
+}
+
+/* Seals and puts the file under that name. */
+static enum status
+put_as(struct repo *repo, struct wal_file *file, const char *name,
+	   const struct push_options *options, struct err *err)
+{
+	struct object_buffer buf;
+	char key[STORE_KEY_MAX];
+	uint64_t taken;
+	enum status status = seal(repo, file, name, options, &buf, &taken, err);
+
 	if (status != ST_OK)
 		return status;
 	status = wal_file_unchanged(file, err);
@@ -109,18 +164,27 @@ put_as(struct repo *repo, struct wal_file *file, const char *name,
 		status = store_put(repo->store, key, buf.data, buf.len, err);
 	}
 	object_buffer_free(&buf);
+	give(options, taken);
 	return status;
 }
 
 /* Puts under that name, or finds the same content there. */
 static enum status
 put_or_compare(struct repo *repo, struct wal_file *file, const char *name,
-			   const char *spill_dir, bool *present, struct err *err)
+			   const struct push_options *options, bool *present,
+			   struct err *err)
 {
-	enum status status = put_as(repo, file, name, spill_dir, err);
+	enum status status = put_as(repo, file, name, options, err);
 
 	*present = status == ST_EXISTS;
-	return *present ? compare_stored(repo, file, name, err) : status;
+	if (!*present)
+		return status;
+	status = take(options, COMPARING_BYTES, err);
+	if (status != ST_OK)
+		return status;
+	status = compare_stored(repo, file, name, err);
+	give(options, COMPARING_BYTES);
+	return status;
 }
 
 /* Appends '.' and the digest of the content to a logical name. */
@@ -156,8 +220,7 @@ push_file(struct repo *repo, struct wal_file *file,
 	if (status != ST_OK)
 		return status;
 	if (complete)
-		status = put_or_compare(repo, file, o.object, options->spill_dir,
-								&present, err);
+		status = put_or_compare(repo, file, o.object, options, &present, err);
 	if (!complete ||
 		(status == ST_DIFFERS &&
 		 (options->in_recovery || file->name.kind == WAL_PARTIAL)))
@@ -165,8 +228,8 @@ push_file(struct repo *repo, struct wal_file *file,
 		o.result = PUSH_SET_ASIDE;
 		status = name_aside(repo, file, o.object, err);
 		if (status == ST_OK)
-			status = put_or_compare(repo, file, o.object, options->spill_dir,
-									&present, err);
+			status =
+				put_or_compare(repo, file, o.object, options, &present, err);
 	}
 	else if (status == ST_OK && present)
 		o.result = PUSH_PRESENT;

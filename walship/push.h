@@ -9,12 +9,15 @@
 #include "common/err.h"
 #include "common/object.h"
 #include "common/repo.h"
+#include "walship/budget.h"
 #include "walship/wal_file.h"
 
 struct push_options
 {
-	bool in_recovery;      /* the server that owns the file is */
-	const char *spill_dir; /* for large segments; NULL: TMPDIR, else /tmp */
+	bool in_recovery;         /* the server that owns the file is */
+	const char *spill_dir;    /* for large segments; NULL: TMPDIR, else /tmp */
+	struct budget *budget;    /* for what is in memory; NULL: no bound */
+	struct deadline deadline; /* to wait for that */
 };
 
 enum push_result

@@ -9,6 +9,7 @@
 #include <inttypes.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/time.h>
 #include <unistd.h>
 
@@ -16,10 +17,12 @@
 #include "common/deadline.h"
 #include "common/log.h"
 #include "common/session.h"
+#include "walship/condition.h"
 #include "walship/datadir.h"
 #include "walship/push.h"
+#include "walship/push_ahead.h"
 #include "walship/wal_file.h"
-#include "common/spool.h"
+#include "walship/worker.h"
 
 /* Beyond the deadline that every wait of our own looks at. */
 #define ALARM_GRACE_MS 5000
@@ -62,6 +65,15 @@ arm_alarm(int64_t timeout_ms)
 }
 
 static void
+report_set_aside(const struct session *session, const char *path,
+				 uint64_t system_identifier, const char *object)
+{
+	log_warning("file \"%s\" is not complete, or differs from what is "
+				"archived under its name; stored as \"%s/%" PRIu64 "/%s\"",
+				path, session->cfg->repository, system_identifier, object);
+}
+
+static void
 report(const struct wal_file *file, const struct session *session,
 	   const struct push_outcome *outcome)
 {
@@ -74,56 +86,94 @@ report(const struct wal_file *file, const struct session *session,
 			log_info("file \"%s\" was archived before", file->path);
 			break;
 		case PUSH_SET_ASIDE:
-			log_warning("file \"%s\" is not complete, or differs from what "
-						"is archived under its name; stored as "
-						"\"%s/%" PRIu64 "/%s\"",
-						file->path, session->cfg->repository,
-						session->repo.system_identifier, outcome->object);
+			report_set_aside(session, file->path,
+							 session->repo.system_identifier, outcome->object);
 			break;
 	}
 }
 
 /* With everything at hand: identify, store, tell. */
 static enum status
-push(struct session *session, const char *path, const struct datadir *dir,
+push(struct session *session, const struct push_ahead *pa,
 	 struct deadline deadline, struct err *err)
 {
-	struct push_options options = {.in_recovery = dir->control.in_recovery};
+	struct push_options options = {.in_recovery = pa->dir->control.in_recovery,
+								   .spill_dir = push_ahead_spill_dir(pa)};
 	struct wal_file file;
 	struct push_outcome outcome;
-	struct spool spool;
 	enum status status;
 
-	status = wal_file_open(&file, path, dir->control.system_identifier, err);
+	status = wal_file_open(&file, pa->path, pa->dir->control.system_identifier,
+						   err);
 	if (status != ST_OK)
 		return status;
 	store_set_deadline(session->repo.store, deadline);
-	spool_open(&spool, session->cfg, session->ring,
-			   dir->control.system_identifier, dir->path);
-	options.spill_dir = spool_path(&spool);
+	condition_settle(session->repo.store, session->cfg, &pa->cluster_spool);
 	status = push_file(&session->repo, &file, &options, &outcome, err);
 	if (status == ST_OK)
 		report(&file, session, &outcome);
-	spool_close(&spool);
 	wal_file_close(&file);
 	return status;
 }
 
+/* Ahead of us, with a worker's help, or by ourselves. */
+static enum status
+archive(struct session *session, const struct cli_common *common,
+		struct push_ahead *pa, int64_t started_ms, struct err *err)
+{
+	uint64_t cluster = pa->dir->control.system_identifier;
+	char object[OBJECT_NAME_MAX + 1];
+	struct deadline deadline;
+	int64_t left_ms;
+	bool stored = false;
+	enum status status = push_ahead_find(pa, &stored, object, err);
+
+	if (status != ST_OK)
+		return status;
+	if (!stored)
+	{
+		arm_alarm(session->cfg->push_timeout_ms);
+		if (session->ring == NULL)
+			status = keyring_load(session->cfg, &session->ring, err);
+		if (status != ST_OK)
+			return status;
+		left_ms =
+			session->cfg->push_timeout_ms - (clock_now_ms() - started_ms);
+		deadline = deadline_in(left_ms > 0 ? left_ms : 0, cli_cancel());
+		stored = push_ahead_wait(pa, &deadline, object);
+	}
+	if (stored)
+	{
+		if (object[0] != '\0')
+			report_set_aside(session, pa->path, cluster, object);
+		else
+			log_debug("file \"%s\" was stored ahead", pa->path);
+		return ST_OK;
+	}
+	status = session_open_repo(session, common, cluster, err);
+	return status == ST_OK ? push(session, pa, deadline, err) : status;
+}
+
 /* The steps from the command line to the outcome. */
 static enum status
-run(struct session *session, struct cli_common *common, const char *path,
+run(struct session *session, const struct cli_common *common, const char *path,
 	struct err *err)
 {
 	int64_t started_ms = clock_now_ms();
-	int64_t left_ms;
+	const char *slash = strrchr(path, '/');
 	struct datadir dir;
+	struct push_ahead pa = {.session = session,
+							.dir = &dir,
+							.path = path,
+							.name = slash != NULL ? slash + 1 : path};
 	struct err why;
 	enum status found = datadir_find(path, &dir, &why);
+	uint64_t cluster = 0;
 	enum status status;
 
-	status = session_configure_for(
-		session, common, found == ST_OK ? dir.control.system_identifier : 0,
-		err);
+	if (found == ST_OK)
+		cluster = dir.control.system_identifier;
+	status = session_configure_for(session, common, cluster, err);
 	if (status != ST_OK)
 		return status;
 	if (found != ST_OK)
@@ -131,14 +181,15 @@ run(struct session *session, struct cli_common *common, const char *path,
 		*err = why;
 		return found;
 	}
-	arm_alarm(session->cfg->push_timeout_ms);
-	status =
-		session_open_repo(session, common, dir.control.system_identifier, err);
+	status = config_require(session->cfg, err);
+	if (status == ST_OK)
+		status =
+			session_choose_cluster(session, common, cluster, &cluster, err);
 	if (status != ST_OK)
 		return status;
-	left_ms = session->cfg->push_timeout_ms - (clock_now_ms() - started_ms);
-	return push(session, path, &dir,
-				deadline_in(left_ms > 0 ? left_ms : 0, cli_cancel()), err);
+	status = archive(session, common, &pa, started_ms, err);
+	push_ahead_close(&pa);
+	return status;
 }
 
 int
@@ -151,6 +202,7 @@ main(int argc, char **argv)
 	int opt;
 	int code;
 
+	worker_title_init(argc, argv);
 	cli_signals();
 	cli_common_init(&common, "wal-push", HELP);
 	while ((opt = getopt_long(argc, argv, CLI_SHORT, options, NULL)) != -1)
