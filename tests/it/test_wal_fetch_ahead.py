@@ -148,21 +148,8 @@ def test_standby(ahead: World, fault_proxy: FaultProxy) -> None:
     all_rows(cluster, ROWS_2)
 
 
-def test_promotion_with_the_store_away(ahead: World, fault_proxy: FaultProxy) -> None:
-    ahead.keys |= {"fetch_timeout_standby": "1s"}
-    ahead.configure()
-    cluster = ahead.server("standby.signal").start()
-    cluster.wait_sql(f"select max(n) = {ROWS_2} from t")
-    fault_proxy.set(hang=True)
-    cluster.wait_log("could not fetch")
-    cluster.promote()
-    all_rows(cluster, ROWS_2)
-    note = next(ahead.spool.glob("*/*/outage")).read_text().split()
-    assert int(note[2]) < 5 * 3000
-
-
 def test_worker_ends_with_the_server(ahead: World, fault_proxy: FaultProxy) -> None:
-    fault_proxy.set(delay_ms=200, rate=4000)
+    fault_proxy.set(delay_ms=60)
     cluster = ahead.server("recovery.signal")
     cluster.start(wait=False)
     wait_for(lambda: worker_of(ahead), "a worker runs")
@@ -445,7 +432,7 @@ def test_killed_worker_leaves_no_lie(ahead: World, fault_proxy: FaultProxy) -> N
     content = true_content(ahead)
     fault_proxy.set(delay_ms=40)
     cluster = ahead.server("standby.signal")
-    for _ in range(5):
+    for _ in range(3):
         cluster.start(wait=False)
         pid = wait_for(lambda: worker_of(ahead), "a worker runs")
         time.sleep(rng.random() * 0.3)

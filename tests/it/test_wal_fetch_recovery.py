@@ -213,7 +213,8 @@ def test_pg_rewind(new_cluster: ClusterFactory, world: World) -> None:
     """pg_rewind -c takes what it needs of the old timeline from the archive."""
     world.repo.mkdir(mode=0o700)
     own(world.repo)
-    write_config(world.good, **world.keys)
+    world.keys |= {"fetch_ahead": "256MB"}
+    world.configure()
     push = world.walship.command("wal-push", f"--config={world.good}", "%p")
     old = new_cluster(start=False, wal_segsize_mb=1, conf={"wal_log_hints": "on"})
     old.configure({"restore_command": fetch_command(world.walship, world.good)})
@@ -244,6 +245,9 @@ def test_pg_rewind(new_cluster: ClusterFactory, world: World) -> None:
     )
     assert done.status == 0, done.err
     no_leftovers(old.data / "pg_wal")
+    # It reads backwards: nothing is fetched ahead of it.
+    at = old.data.stat()
+    assert not list(world.spool.glob(f"*/*/fetch-{at.st_dev:x}-{at.st_ino:x}"))
 
 
 @pytest.mark.versions

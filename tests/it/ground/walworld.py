@@ -294,7 +294,7 @@ S3_FAULTS = [
     "stranger",
     "no bucket",
 ]
-S3_FAULTS += ["hang", "503", "delete marker"]
+S3_FAULTS += ["hang", "503", "delete marker", "expired"]
 
 
 @dataclass
@@ -391,6 +391,8 @@ def make_s3_fault(
     if kind == "delete marker":
         marker = "x-amz-delete-marker: true\r\n"
         faults = {"http": 404, "code": "NoSuchKey", "headers": marker}
+    elif kind == "expired":
+        faults = {"http": 400, "code": "ExpiredToken", "headers": ""}
     elif kind != "hang":
         faults = {"http": int(kind)}
     fault_proxy.set(**faults)
