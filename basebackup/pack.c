@@ -68,7 +68,7 @@ pack_writer_new(const struct pack_source *source, struct pack_writer **out,
 				struct err *err)
 {
 	struct pack_writer *w = calloc(1, sizeof(*w));
-	size_t part = FILEMAP_PART_PAGES * PAGE_ENTRY_BYTES;
+	size_t part = (size_t) FILEMAP_PART_PAGES * PAGE_ENTRY_BYTES;
 	enum status st;
 
 	if (w == NULL)
@@ -89,6 +89,9 @@ pack_writer_new(const struct pack_source *source, struct pack_writer **out,
 		st = nomem(err);
 	else
 		st = json_new(&w->json, err);
+	if (st == ST_OK)
+		st = page_hash_new(source->digest_key, source->page_size, &w->hash,
+						   err);
 	if (st == ST_OK && source->base != NULL)
 		st = count_frames(w, err);
 	if (st != ST_OK)
@@ -105,6 +108,7 @@ pack_writer_free(struct pack_writer *w)
 {
 	if (w == NULL)
 		return;
+	page_hash_free(w->hash);
 	json_free(w->json);
 	filemap_buffer_free(&w->map);
 	free(w->map_extents);

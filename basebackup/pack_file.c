@@ -273,7 +273,7 @@ take_page(struct pack_writer *w, const uint8_t *page, size_t len,
 	if (st != ST_OK)
 		return st;
 	entry = w->entries + at;
-	page_entry(w->source.digest_key, page, len, entry);
+	page_entry(w->hash, page, len, entry);
 	same = base_has_page(w, len) &&
 		   memcmp(entry, w->base_entries + at, PAGE_ENTRY_BYTES) == 0;
 	if (same && may_fragment(w) && !retires(w, w->file.size, len))
@@ -341,7 +341,7 @@ read_back(struct pack_writer *w, size_t len, const uint8_t *entry,
 	}
 	if (st != ST_OK)
 		return err_context(err, "reading \"%s\" back", w->path);
-	page_entry(w->source.digest_key, w->page, len, found);
+	page_entry(w->hash, w->page, len, found);
 	if (memcmp(found, entry, sizeof(found)) == 0)
 		return ST_OK;
 	return err_set(err, ST_CORRUPT,

@@ -34,6 +34,7 @@ struct pack_writer
 	uint32_t npacks; /* of the base */
 	uint32_t ndigests;
 	uint32_t page_power; /* of a page, for crc32c_combine_by */
+	struct page_hash *hash;
 	struct json *json;
 	struct pack *pack;   /* in the making; NULL: none */
 	struct pack *digest; /* likewise */

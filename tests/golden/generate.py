@@ -25,9 +25,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from nacl.encoding import RawEncoder
-from nacl.hash import siphash24
-
 SOURCE = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(SOURCE / "tests/it"))
 
@@ -36,11 +33,11 @@ from ground.backups import (  # noqa: E402
     Backup,
     Line,
     Repository,
-    crc32c_hex,
     encode_map,
 )
 from ground.objects import Identity  # noqa: E402
 from ground.objtool import ObjTool  # noqa: E402
+from ground.stored import page_entry  # noqa: E402
 
 SYSTEM = 7300000000000000001
 KEY = bytes(range(32))
@@ -173,12 +170,8 @@ def add_common(files: Files, label: bytes) -> None:
 
 def pages_table(content: bytes) -> bytes:
     """The entries of a file's pages."""
-    entries = b""
-    for at in range(0, len(content), PAGE):
-        page = content[at : at + PAGE]
-        entries += siphash24(page, DIGEST_KEY, encoder=RawEncoder)
-        entries += bytes.fromhex(crc32c_hex(page))[::-1]
-    return entries
+    pages = (content[at : at + PAGE] for at in range(0, len(content), PAGE))
+    return b"".join(page_entry(DIGEST_KEY, page) for page in pages)
 
 
 def write_third(folder: Path, pages: list[bytes]) -> None:

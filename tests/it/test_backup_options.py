@@ -13,7 +13,7 @@ from ground.pg import Cluster, ClusterFactory
 from ground.programs import Programs
 from ground.roots import PG_USER
 from ground.site import Site
-from ground.stored import Stored, stored_by
+from ground.stored import Contents, Stored, page_entry, stored_by
 
 
 @pytest.fixture
@@ -122,3 +122,19 @@ def test_no_checksums_to_verify(
 def test_usage(walship: Programs, option: str) -> None:
     done = walship.run("walship", "backup", option)
     assert done.status == 2 and re.match("walship backup: ", done.err)
+
+
+def test_page_digests(site: Site) -> None:
+    """Of each page, as the format's text says, shorter last pages included."""
+    (site.primary.data / "odd").write_bytes(b"odd" * 3001)
+    reader = stored(site)
+    manifest = reader.manifest(site.backup())
+    key = bytes.fromhex(str(manifest.summary["digest_key"]))
+    objects = Contents(reader, manifest).digests
+    small = [file for file in manifest.files if 0 < file.size < 100000 and file.pages]
+    assert len(small) > 100 and b"odd" in {file.path for file in small}
+    for file in small:
+        table = b"".join(objects.piece(*place) for place in file.pages)
+        content = reader.file_content(manifest, file)
+        pages = (content[at : at + 8192] for at in range(0, len(content), 8192))
+        assert table == b"".join(page_entry(key, page) for page in pages)

@@ -18,6 +18,7 @@ from .s3client import Bucket
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "reader"))
 
 from crc32c import crc32c  # noqa: E402, F401
+from page_digest import page_entry  # noqa: E402, F401
 from walship_backup import (  # noqa: E402
     Contents,
     File,
