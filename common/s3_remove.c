@@ -63,14 +63,22 @@ remove_one(struct removal *r, const char *key, struct err *err)
 	return status;
 }
 
+/*
+ * denied: together they were; when the first is, too, the rest need not be
+ * tried.
+ */
 static enum status
-remove_singly(struct removal *r, struct err *err)
+remove_singly(struct removal *r, bool denied, struct err *err)
 {
+	struct err outcome;
+	enum status status = ST_OK;
+
 	for (size_t i = 0; i < r->nkeys; i++)
 	{
-		struct err outcome;
-		enum status status = remove_one(r, r->keys[i], &outcome);
-
+		if (i == 0 || !denied)
+			status = remove_one(r, r->keys[i], &outcome);
+		if (i == 0)
+			denied = denied && status == ST_AUTH;
 		if (status == ST_DEADLINE || status == ST_CANCELLED)
 		{
 			*err = outcome;
@@ -242,7 +250,9 @@ remove_together(struct removal *r, bool *refused, struct err *err)
 			status = take_answer(r, &call, &answer, err);
 		else if (status == ST_OK)
 		{
-			*refused = answer.code == 501 || answer.code == 405;
+			/* Ceph asks for the permission on the bucket, S3 for each key. */
+			*refused = answer.code == 501 || answer.code == 405 ||
+					   s3_error_is(&answer, "AccessDenied");
 			status = s3_call_refused(r->store, &call, &answer, err);
 		}
 	}
@@ -263,11 +273,11 @@ remove_batch(struct removal *r, struct err *err)
 	enum status status;
 
 	if (r->nkeys == 1)
-		return remove_singly(r, err);
+		return remove_singly(r, false, err);
 	memset(r->told, 0, r->nkeys * sizeof *r->told);
 	r->next = 0;
 	status = remove_together(r, &refused, err);
-	return refused ? remove_singly(r, err) : status;
+	return refused ? remove_singly(r, err->status == ST_AUTH, err) : status;
 }
 
 enum status

@@ -490,7 +490,7 @@ DELETES = {
     ),
     "an error in a 200": (error(200, "InternalError"), "retry", set()),
     "not XML": (answer(200, b"fine"), "retry", {"a retry", "b retry"}),
-    "refused": (error(403, "AccessDenied"), "auth", set()),
+    "refused": (error(403, "SignatureDoesNotMatch"), "auth", set()),
     "down": (error(503, "SlowDown"), "retry", set()),
 }
 
@@ -512,6 +512,20 @@ def test_a_store_without_multi_delete(script: Script, code: int) -> None:
     store, server = script(error(code, "NotImplemented"), answer(204))
     assert store("--once", "rm", "a", "b").check().out == "a ok\nb ok\n"
     assert [asked.method for asked in server.asked] == ["POST", "DELETE", "DELETE"]
+
+
+def test_a_store_that_denies_multi_delete(script: Script) -> None:
+    """Ceph asks for the permission on the bucket then, S3 for each key."""
+    denied = error(403, "AccessDenied")
+    store, server = script(denied, answer(204), denied, answer(204))
+    got = store("--once", "rm", "a", "b", "c")
+    assert got.out == "a ok\nb auth\nc ok\n"
+    assert len(server.asked) == 4
+
+    store, server = script(denied)
+    got = store("--once", "rm", "a", "b", "c")
+    assert got.out == "a auth\nb auth\nc auth\n"
+    assert [asked.method for asked in server.asked] == ["POST", "DELETE"]
 
 
 def test_delete_one(script: Script) -> None:
