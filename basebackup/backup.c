@@ -345,16 +345,11 @@ put_report(struct backup *b, const struct err *failed)
 								  .failed = failed,
 								  .members = report_members,
 								  .arg = b->result};
-	struct err err;
 
 	b->result->duration_ms = clock_now_ms() - b->begun_ms;
 	/* Also after a signal: a minute is not too long for the last words. */
 	store_set_deadline(repo->store, deadline_in(SIDE_TIMEOUT_MS, NULL));
-	if (report_put(repo, &report, &err) != ST_OK)
-	{
-		(void) err_context(&err, "report of the backup");
-		log_err_warning(&err);
-	}
+	report_put_or_tell(repo, &report);
 }
 
 enum status

@@ -210,7 +210,12 @@ examine(struct repo *repo, struct catalog_backup *backup, bool *drop,
 	st = store_list(repo->store, prefix, NULL, true, add_part, &parts, err);
 	if (st != ST_OK)
 		return st;
-	*drop = parts.expired || (!parts.manifest && !parts.start);
+	if (parts.expired)
+	{
+		backup->state = BACKUP_EXPIRED;
+		return ST_OK;
+	}
+	*drop = !parts.manifest && !parts.start;
 	if (*drop || !parts.manifest)
 		return ST_OK;
 	st = read_summary(repo, backup, err);
@@ -234,8 +239,8 @@ examine(struct repo *repo, struct catalog_backup *backup, bool *drop,
 	return st;
 }
 
-enum status
-catalog_load(struct repo *repo, struct catalog *out, struct err *err)
+static enum status
+load(struct repo *repo, bool expired_too, struct catalog *out, struct err *err)
 {
 	struct catalog catalog = {0};
 	struct lister l = {.catalog = &catalog};
@@ -251,6 +256,8 @@ catalog_load(struct repo *repo, struct catalog *out, struct err *err)
 		bool drop = false;
 
 		st = examine(repo, &catalog.backups[i], &drop, err);
+		if (catalog.backups[i].state == BACKUP_EXPIRED && !expired_too)
+			drop = true;
 		if (st == ST_OK && !drop)
 		{
 			struct catalog_backup backup = catalog.backups[i];
@@ -267,6 +274,18 @@ catalog_load(struct repo *repo, struct catalog *out, struct err *err)
 	catalog.nbackups = kept;
 	*out = catalog;
 	return ST_OK;
+}
+
+enum status
+catalog_load(struct repo *repo, struct catalog *out, struct err *err)
+{
+	return load(repo, false, out, err);
+}
+
+enum status
+catalog_load_all(struct repo *repo, struct catalog *out, struct err *err)
+{
+	return load(repo, true, out, err);
 }
 
 void

@@ -3,8 +3,8 @@
  *
  * There is no index: the catalogue is what a listing says (FORMAT.md section
  * 4).  One LIST finds the backups, one each tells its state, and one ranged
- * GET each reads its summary.  Backups that are marked as expired are not in
- * it.  Runs on the caller's repo handle, in its thread.
+ * GET each reads its summary.  Backups that are marked as expired do not
+ * count. Runs on the caller's repo handle, in its thread.
  */
 #ifndef BASEBACKUP_CATALOG_H
 #define BASEBACKUP_CATALOG_H
@@ -21,7 +21,8 @@ enum backup_state
 {
 	BACKUP_COMPLETE,
 	BACKUP_UNFINISHED, /* running, or died */
-	BACKUP_UNREADABLE  /* there is a manifest, but it cannot be read */
+	BACKUP_UNREADABLE, /* there is a manifest, but it cannot be read */
+	BACKUP_EXPIRED     /* marked; what is left of it is being deleted */
 };
 
 struct catalog_backup
@@ -50,6 +51,10 @@ struct catalog
  */
 extern enum status catalog_load(struct repo *repo, struct catalog *out,
 								struct err *err) ERR_CHECK;
+
+/* The same with BACKUP_EXPIRED ones, of which no summary is read. */
+extern enum status catalog_load_all(struct repo *repo, struct catalog *out,
+									struct err *err) ERR_CHECK;
 extern void catalog_free(struct catalog *catalog);
 
 /* The backup of that id, or NULL. */

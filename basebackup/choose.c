@@ -11,9 +11,9 @@
 #define MICROS 1000000
 
 /* Does the history pass through the backup's end? */
-static bool
-on_history(const struct backup_summary *backup,
-		   const struct timeline_history *history)
+bool
+choose_leads_to(const struct backup_summary *backup,
+				const struct timeline_history *history)
 {
 	const struct timeline_entry *entry =
 		timeline_history_find(history, backup->timeline);
@@ -98,7 +98,7 @@ choose_named(const struct backup_summary *const *backups, size_t nbackups,
 	{
 		if (strcmp(backups[i]->id, id) != 0)
 			continue;
-		if (!on_history(backups[i], history) ||
+		if (!choose_leads_to(backups[i], history) ||
 			!ended_before(backups[i], target))
 			return refuse_named(backups[i], history, target, err);
 		*out = i;
@@ -117,7 +117,7 @@ refuse_all(const struct backup_summary *const *backups, size_t nbackups,
 	const struct backup_summary *first = NULL;
 
 	for (size_t i = 0; i < nbackups; i++)
-		if (on_history(backups[i], history) &&
+		if (choose_leads_to(backups[i], history) &&
 			(first == NULL || backups[i]->stop_lsn < first->stop_lsn))
 			first = backups[i];
 	if (nbackups == 0)
@@ -146,7 +146,7 @@ choose_backup(const struct backup_summary *const *backups, size_t nbackups,
 	if (id != NULL)
 		return choose_named(backups, nbackups, history, target, id, out, err);
 	for (size_t i = 0; i < nbackups; i++)
-		if (on_history(backups[i], history) &&
+		if (choose_leads_to(backups[i], history) &&
 			ended_before(backups[i], target) &&
 			(best == NULL || backups[i]->stop_lsn >= best->stop_lsn))
 		{
@@ -172,7 +172,7 @@ choose_limit(const struct backup_summary *const *backups, size_t nbackups,
 
 	/* A backup that began later; times are rounded up to whole seconds. */
 	for (size_t i = 0; i < nbackups; i++)
-		if (on_history(backups[i], history) && backups[i]->server_clock &&
+		if (choose_leads_to(backups[i], history) && backups[i]->server_clock &&
 			(backups[i]->start_time - 1) * MICROS > target->time_us &&
 			backups[i]->stop_lsn < limit)
 			limit = backups[i]->stop_lsn;

@@ -44,6 +44,10 @@ struct recovery_target
 	enum target_inclusive inclusive;
 };
 
+/* Does the history pass through the whole backup? */
+extern bool choose_leads_to(const struct backup_summary *backup,
+							const struct timeline_history *history);
+
 /*
  * The newest of the backups that leads to target along history (of the
  * target's timeline); with id, that one or a refusal.  *out is its index.

@@ -41,9 +41,11 @@ state_name(enum backup_state state)
 		case BACKUP_UNFINISHED:
 			return "unfinished";
 		case BACKUP_UNREADABLE:
+			return "unreadable";
+		case BACKUP_EXPIRED:
 			break;
 	}
-	return "unreadable";
+	return "expired";
 }
 
 static const char *

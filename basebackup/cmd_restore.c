@@ -60,10 +60,8 @@ put_report(struct repo *repo, const char *backup_id, int64_t start,
 								  .end_time = (int64_t) time(NULL),
 								  .backup_id = backup_id,
 								  .failed = failed};
-	struct err err;
 
-	if (report_put(repo, &report, &err) != ST_OK)
-		log_debug("could not store the report: %s", err.message);
+	report_put_or_tell(repo, &report);
 }
 
 static void

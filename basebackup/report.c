@@ -8,6 +8,7 @@
 #include <sys/utsname.h>
 
 #include "common/cli.h"
+#include "common/log.h"
 #include "walship_build.h"
 
 #define NAME_TRIES 5
@@ -75,4 +76,18 @@ report_put(struct repo *repo, const struct report *report, struct err *err)
 	}
 	json_free(json);
 	return status;
+}
+
+void
+report_put_or_tell(struct repo *repo, const struct report *report)
+{
+	struct err err;
+
+	if (report_put(repo, report, &err) == ST_OK)
+		return;
+	(void) err_context(&err, "could not store the report");
+	if (err.status == ST_AUTH)
+		log_debug("%s", err.message);
+	else
+		log_err_warning(&err);
 }

@@ -30,6 +30,12 @@ struct report
 extern enum status report_put(struct repo *repo, const struct report *report,
 							  struct err *err) ERR_CHECK;
 
+/*
+ * The same, told as a warning if it fails; not where we may only read: nothing
+ * depends on a report.
+ */
+extern void report_put_or_tell(struct repo *repo, const struct report *report);
+
 /* This host's name, UTF-8; out has HOST_NAME_MAX_BYTES. */
 extern char *host_name(char *out);
 

@@ -112,8 +112,8 @@ cli_common_init(struct cli_common *common, const char *program,
 	opterr = 0;
 }
 
-static int
-add_override(struct cli_common *common, const char *setting)
+int
+cli_add_override(struct cli_common *common, const char *setting)
 {
 	if (common->noverrides == CLI_OVERRIDES_MAX)
 		return cli_usage(common->program, "too many settings");
@@ -129,7 +129,7 @@ add_word(struct cli_common *common, const char *option, const char *arg,
 {
 	for (; *settings != NULL; settings++)
 		if (strcmp(strchr(*settings, '=') + 1, arg) == 0)
-			return add_override(common, *settings);
+			return cli_add_override(common, *settings);
 	return cli_usage(common->program, "invalid value \"%s\" for %s", arg,
 					 option);
 }
@@ -173,7 +173,7 @@ cli_common_option(struct cli_common *common, int opt, char **argv)
 		case CLI_SET:
 			if (strchr(optarg, '=') == NULL)
 				return cli_usage(common->program, "--set needs KEY=VALUE");
-			return add_override(common, optarg);
+			return cli_add_override(common, optarg);
 		case CLI_LOG_FORMAT:
 			return add_word(common, "--log-format", optarg, formats);
 		case CLI_LOG_LEVEL:

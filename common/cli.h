@@ -118,6 +118,9 @@ extern void cli_common_init(struct cli_common *common, const char *program,
  */
 extern int cli_common_option(struct cli_common *common, int opt, char **argv);
 
+/* Adds a setting for this run, "key=value", borrowed.  Returns as above. */
+extern int cli_add_override(struct cli_common *common, const char *setting);
+
 /* Checked parsers; false on any trailing byte or overflow. */
 extern bool parse_uint64(const char *text, uint64_t max, uint64_t *out);
 extern bool parse_duration_ms(const char *text, int64_t *out);

@@ -123,6 +123,14 @@ struct config
 
 	int backup_workers;  /* 4: threads that compress, seal and upload */
 	int restore_workers; /* 4 */
+
+	/* Which backups walship expire keeps; 0: none by that rule. */
+	int keep_last;
+	int keep_daily;
+	int keep_weekly;
+	int keep_monthly;
+	int keep_yearly;
+	int64_t keep_within_ms;
 };
 
 /*

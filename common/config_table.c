@@ -133,6 +133,19 @@ const struct config_option config_options[] = {
 	 .help = "threads that compress, encrypt and upload"},
 	{FIELD(restore_workers), .kind = KIND_INT, .def = "4", .min = 1, .max = 64,
 	 .help = "threads that download, decrypt and write"},
+	{FIELD(keep_last), .kind = KIND_INT, .def = "0", .min = 0, .max = 100000,
+	 .help = "expire keeps that many of the newest backups"},
+	{FIELD(keep_daily), .kind = KIND_INT, .def = "0", .min = 0, .max = 100000,
+	 .help = "expire keeps the last backup of that many days"},
+	{FIELD(keep_weekly), .kind = KIND_INT, .def = "0", .min = 0, .max = 100000,
+	 .help = "expire keeps the last backup of that many ISO weeks"},
+	{FIELD(keep_monthly), .kind = KIND_INT, .def = "0", .min = 0,
+	 .max = 100000,
+	 .help = "expire keeps the last backup of that many months"},
+	{FIELD(keep_yearly), .kind = KIND_INT, .def = "0", .min = 0, .max = 100000,
+	 .help = "expire keeps the last backup of that many years"},
+	{FIELD_MS(keep_within), DURATION(0, 36500 * DAY), .def = "0s",
+	 .help = "expire keeps what recovers to any moment of that time"},
 };
 
 const size_t config_noptions =

@@ -13,6 +13,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common/namebatch.h"
@@ -195,6 +196,7 @@ dirstore_list(struct store *store, const char *prefix, const char *start_after,
 	enum status rc = dirstore_open_root(w.ds, &w.root_fd, err);
 
 	store->requests++;
+	store->answered_s = (int64_t) time(NULL);
 	if (rc != ST_OK)
 		return rc;
 	memcpy(w.key, prefix, dir_len);

@@ -19,9 +19,11 @@ static const struct
 } commands[] = {
 	{"backup", cmd_backup, "make a base backup"},
 	{"check", cmd_check, "look whether all is set up well"},
+	{"expire", cmd_expire, "delete what no rule keeps"},
 	{"keygen", cmd_keygen, "make a repository key"},
 	{"list", cmd_list, "show the backups"},
 	{"restore", cmd_restore, "put a backup into a directory, to recover"},
+	{"verify", cmd_verify, "look whether all is there, and readable"},
 };
 
 static int

@@ -12,7 +12,7 @@ from ground.programs import Programs
 
 SOURCE = Path(__file__).resolve().parents[2]
 SHARE = SOURCE / "walship/share"
-COMMANDS = ["backup", "check", "keygen", "list", "restore"]
+COMMANDS = ["backup", "check", "expire", "keygen", "list", "restore", "verify"]
 PAGES = ["wal-push.1", "wal-fetch.1", "walship.1", "walship.conf.5"]
 
 

@@ -1,0 +1,111 @@
+/*
+ * verify_state.c - how far an interrupted verification came
+ */
+#include "basebackup/verify_state.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/cli.h"
+#include "common/deadline.h"
+#include "common/log.h"
+
+#define SAVE_MS  INT64_C(5000)
+#define TEXT_MAX (STORE_KEY_MAX + 64)
+
+static const char FILE_NAME[] = "verify";
+static const char PREFIX[] = "walship-verify-v1 ";
+
+/* "<prefix><defects> <key>\n"; false if it is anything else. */
+static bool
+parse(char *text, struct verify_state *state)
+{
+	size_t prefix = sizeof(PREFIX) - 1;
+	size_t len = strlen(text);
+	char *space;
+
+	if (len <= prefix || text[len - 1] != '\n' ||
+		strncmp(text, PREFIX, prefix) != 0)
+		return false;
+	text[len - 1] = '\0';
+	space = strchr(text + prefix, ' ');
+	if (space == NULL || !store_key_valid(space + 1))
+		return false;
+	*space = '\0';
+	if (!parse_uint64(text + prefix, INT64_MAX, &state->defects_before))
+		return false;
+	(void) snprintf(state->done, sizeof(state->done), "%s", space + 1);
+	return true;
+}
+
+void
+verify_state_open(struct verify_state *state, const struct session *session,
+				  bool resume, struct verify_counts *counts)
+{
+	char text[TEXT_MAX + 1];
+	int len;
+
+	*state = (struct verify_state){.saved_ms = clock_now_ms()};
+	spool_open(&state->spool, session->cfg, session->ring,
+			   session->repo.system_identifier, NULL);
+	if (!resume)
+		return;
+	len = spool_read(&state->spool, FILE_NAME, text, TEXT_MAX);
+	if (len > 0)
+		text[len] = '\0';
+	if (len <= 0 || !parse(text, state))
+	{
+		log_info("there is no interrupted verification to resume; all is "
+				 "read");
+		state->done[0] = '\0';
+		state->defects_before = 0;
+		return;
+	}
+	counts->defects += state->defects_before;
+	counts->read_defects += state->defects_before;
+	log_info("reading goes on behind \"%s\"; %" PRIu64
+			 " defects were found before",
+			 state->done, state->defects_before);
+}
+
+bool
+verify_state_done(const struct verify_state *state, const char *key)
+{
+	return state->done[0] != '\0' && strcmp(key, state->done) <= 0;
+}
+
+static void
+save(struct verify_state *state, struct verify_pool *pool, uint64_t defects)
+{
+	char text[TEXT_MAX];
+	char key[STORE_KEY_MAX];
+	int len;
+
+	verify_pool_mark(pool, key);
+	if (key[0] == '\0' && state->done[0] == '\0')
+		return;
+	len = snprintf(text, sizeof(text), "%s%" PRIu64 " %s\n", PREFIX, defects,
+				   key[0] != '\0' ? key : state->done);
+	(void) spool_write(&state->spool, FILE_NAME, text, (size_t) len);
+	state->saved_ms = clock_now_ms();
+}
+
+void
+verify_state_save(struct verify_state *state, struct verify_pool *pool,
+				  uint64_t defects)
+{
+	if (clock_now_ms() - state->saved_ms >= SAVE_MS)
+		save(state, pool, defects);
+}
+
+void
+verify_state_close(struct verify_state *state, struct verify_pool *pool,
+				   uint64_t defects, bool complete)
+{
+	if (complete)
+		spool_remove(&state->spool, FILE_NAME);
+	else
+		save(state, pool, defects);
+	spool_close(&state->spool);
+}

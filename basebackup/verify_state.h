@@ -1,0 +1,45 @@
+/*
+ * verify_state.h - how far an interrupted verification came
+ *
+ * A small file in the spool: the key up to which all is read, and how many
+ * defects were found by then.  Without a spool nothing is remembered.
+ */
+#ifndef BASEBACKUP_VERIFY_STATE_H
+#define BASEBACKUP_VERIFY_STATE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "basebackup/verify.h"
+#include "basebackup/verify_read.h"
+#include "common/spool.h"
+
+struct verify_state
+{
+	struct spool spool;
+	char done[STORE_KEY_MAX]; /* keys up to this one were read before */
+	uint64_t defects_before;
+	int64_t saved_ms;
+};
+
+/*
+ * Opens the spool and, to resume, reads what an earlier run left; its defects
+ * are added to counts.
+ */
+extern void
+verify_state_open(struct verify_state *state, const struct session *session,
+				  bool resume, struct verify_counts *counts);
+
+extern bool
+verify_state_done(const struct verify_state *state, const char *key);
+
+/* Writes it down if the last time is some seconds ago. */
+extern void verify_state_save(struct verify_state *state,
+							  struct verify_pool *pool, uint64_t defects);
+
+/* Writes it down, or forgets all after a complete run. */
+extern void
+verify_state_close(struct verify_state *state, struct verify_pool *pool,
+				   uint64_t defects, bool complete);
+
+#endif

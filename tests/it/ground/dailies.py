@@ -1,0 +1,185 @@
+"""Two years of backups in a directory repository, without a server.
+
+And a model of what `walship expire` must do with them, written from README
+alone: calendars by Python's own, windows by trying every moment.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from .backups import Backup, Repository
+from .host import run
+
+SYSTEM = 7300000000000000001
+SEGMENT = 16 << 20
+SEGMENTS_A_DAY = 4
+FIRST_DAY = datetime(2024, 11, 1, tzinfo=UTC)
+
+
+def key_of(key_file: Path) -> bytes:
+    lines = key_file.read_text(encoding="ascii").splitlines()
+    (line,) = (line for line in lines if line.startswith("walship-key-v1 "))
+    return bytes.fromhex(line.split()[2])
+
+
+def segment_name(number: int, timeline: int = 1) -> str:
+    return f"{timeline:08X}{number >> 8:08X}{number & 255:08X}"
+
+
+def lsn_text(lsn: int) -> str:
+    return f"{lsn >> 32:X}/{lsn & 0xFFFFFFFF:X}"
+
+
+@dataclass
+class Daily:
+    """One backup: it takes the two first segments of its day."""
+
+    identifier: str
+    first_segment: int
+    stop_time: datetime
+    packs: set[tuple[str, int]] = field(default_factory=set)  # owner, number
+
+    @property
+    def wal(self) -> set[str]:
+        return {segment_name(self.first_segment + i) for i in (0, 1)}
+
+
+class Dailies:
+    """A repository that grows by a backup a day; every seventh is full."""
+
+    def __init__(self, path: Path, key: bytes | None) -> None:
+        self.repository = Repository(path, SYSTEM, key)
+        self.tree = path / str(SYSTEM)
+        self.days = 0
+        self.backups: list[Daily] = []
+        self.segments: list[str] = []
+        self._written: list[Backup] = []
+
+    def add_day(self) -> None:
+        day = self.days
+        self.days += 1
+        first = 1 + day * SEGMENTS_A_DAY
+        stop = FIRST_DAY + timedelta(days=day, hours=3, minutes=day % 50)
+        start_lsn = first * SEGMENT + 0x28
+        stamp = (stop - timedelta(minutes=5)).strftime("%Y%m%dT%H%M%SZ")
+        daily = Daily(f"{start_lsn:016X}-00000001-{stamp}", first, stop)
+        backup = Backup(self.repository, daily.identifier)
+        older = [] if day % 7 == 0 else self._written[-(day % 7) :]
+        backup.bases = [b.identifier for b in older[-1:]]
+        backup.put_start()
+        content = daily.identifier.encode()
+        pack = backup.put_pack([(b"base/1/own", 0, content)])
+        backup.add_file(b"base/1/own", content, [(pack, 0, len(content))])
+        daily.packs.add((daily.identifier, 0))
+        for number, base in enumerate(older):
+            shared = backup.refer_to_pack_of(base, 0)
+            path = f"base/1/shared{number}".encode()
+            old = base.identifier.encode()
+            backup.add_file(path, old, [(shared, 0, len(old))])
+            daily.packs.add((base.identifier, 0))
+        backup.put_manifest(
+            label="",
+            server_version=150020,
+            timeline=1,
+            start_lsn=lsn_text(start_lsn),
+            stop_lsn=lsn_text(start_lsn + SEGMENT),
+            start_time=(stop - timedelta(minutes=4)).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            stop_time=stop.strftime("%Y-%m-%dT%H:%M:%SZ"),
+            clock="server",
+            wal_segment_size=SEGMENT,
+            page_size=8192,
+            data_checksums=False,
+            data_directory_mode="0700",
+            from_standby=False,
+            host="host",
+            walship_version="0.1.0",
+            duration_ms=1,
+        )
+        wal = self.tree / "wal/00000001"
+        wal.mkdir(parents=True, exist_ok=True)
+        for i in range(SEGMENTS_A_DAY):
+            self.segments.append(segment_name(first + i))
+            (wal / self.segments[-1]).touch()
+        self.backups.append(daily)
+        self._written.append(backup)
+
+    def hand_over(self) -> None:
+        run(["chown", "-R", "postgres:", self.repository.path]).check()
+
+    def stored_backups(self) -> set[str]:
+        return {p.parent.name for p in self.tree.glob("backup/*/manifest")} - {
+            p.parent.name for p in self.tree.glob("backup/*/expired")
+        }
+
+    def stored_wal(self) -> set[str]:
+        return {path.name for path in (self.tree / "wal/00000001").iterdir()}
+
+    def stored_packs(self) -> set[tuple[str, int]]:
+        found = self.tree.glob("backup/*/pack/*")
+        return {(p.parents[1].name, int(p.name, 16)) for p in found}
+
+
+@dataclass
+class Rules:
+    last: int = 0
+    daily: int = 0
+    weekly: int = 0
+    monthly: int = 0
+    yearly: int = 0
+    within_days: int = 0
+
+    def options(self) -> list[str]:
+        counts = ("last", "daily", "weekly", "monthly", "yearly")
+        found = [f"--keep-{n}={getattr(self, n)}" for n in counts if getattr(self, n)]
+        if self.within_days:
+            found.append(f"--keep-within={self.within_days}d")
+        return found
+
+    @classmethod
+    def draw(cls, source: random.Random) -> Rules:
+        def some(top: int) -> int:
+            return source.choice([0, 0, 1, source.randint(1, top)])
+
+        rules = cls(some(9), some(40), some(30), some(30), some(3), some(60))
+        return rules if rules.options() else cls(last=1)
+
+
+def _newest_of_each(backups: Iterable[Daily], form: str, count: int) -> set[str]:
+    last_of: dict[str, Daily] = {}
+    for backup in backups:  # in the order of their LSNs
+        last_of[backup.stop_time.strftime(form)] = backup
+    newest = sorted(last_of.values(), key=lambda b: b.first_segment)
+    return {backup.identifier for backup in newest[max(0, len(newest) - count) :]}
+
+
+def expected(
+    backups: list[Daily], rules: Rules, now: datetime
+) -> tuple[set[str], set[str] | None]:
+    """Which backups stay; and of which all the WAL behind them does."""
+    if not backups:
+        return set(), set()
+    keep = {backup.identifier for backup in backups[max(0, len(backups) - rules.last) :]}
+    keep |= _newest_of_each(backups, "%Y-%m-%d", rules.daily)
+    keep |= _newest_of_each(backups, "%G-W%V", rules.weekly)
+    keep |= _newest_of_each(backups, "%Y-%m", rules.monthly)
+    keep |= _newest_of_each(backups, "%Y", rules.yearly)
+    window: set[str] = set()
+    if rules.within_days:
+        moment = now - timedelta(days=rules.within_days)
+        while moment <= now:
+            ended = [b.identifier for b in backups if b.stop_time <= moment]
+            window |= set(ended[-1:])
+            moment += timedelta(hours=1)
+        window |= {
+            b.identifier
+            for b in backups
+            if b.stop_time > now - timedelta(days=rules.within_days)
+        }
+    newest = {backups[-1].identifier}
+    keep |= window | newest
+    return keep, (window | newest if rules.within_days else keep)

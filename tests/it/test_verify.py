@@ -1,0 +1,241 @@
+"""walship verify: whatever a restore would stumble over, it names."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ground import roots
+from ground.dailies import SEGMENTS_A_DAY, SYSTEM, Dailies, key_of, segment_name
+from ground.host import Result, run
+from ground.pg import ClusterFactory
+from ground.programs import Programs, write_config
+from ground.site import Site
+
+
+class Verifier:
+    def __init__(self, programs: Programs, config: Path, repo_dir: Path) -> None:
+        self.programs = programs
+        self.config = config
+        self.dailies = Dailies(repo_dir, key_of(config.parent / "key"))
+        for _ in range(9):
+            self.dailies.add_day()
+        self.dailies.hand_over()
+
+    @property
+    def command(self) -> list[str]:
+        program = str(self.programs.path("walship"))
+        return [program, "verify", f"--config={self.config}", f"--cluster={SYSTEM}"]
+
+    def __call__(self, *args: str) -> Result:
+        return run([*self.command, *args], user=roots.PG_USER)
+
+    def findings(self, *args: str, grade: str = "defect") -> dict[str, str]:
+        """Subjects and kinds; the exit status must agree."""
+        done = self(*args, "--json")
+        told = json.loads(done.out)
+        defects = [row for row in told["findings"] if row["grade"] == "defect"]
+        assert told["complete"] and told["defects"] == len(defects)
+        assert done.status == (1 if defects else 0), done.err
+        rows = [row for row in told["findings"] if row["grade"] == grade]
+        return {row["subject"]: row["kind"] for row in rows}
+
+
+@pytest.fixture
+def verify(walship: Programs, dir_config: Path, repo_dir: Path) -> Verifier:
+    return Verifier(walship, dir_config, repo_dir)
+
+
+def test_all_is_well(verify: Verifier) -> None:
+    done = verify()
+    assert done.status == 0, done.err
+    assert done.out.startswith("9 backups, 9 packs and digests")
+    assert f"{9 * SEGMENTS_A_DAY} WAL segments" in done.out
+    assert "0 defects" in done.out
+
+
+def test_a_pack_is_missing(verify: Verifier) -> None:
+    shared = verify.dailies.backups[0].identifier
+    name = f"backup/{shared}/pack/00000000"
+    (verify.dailies.tree / name).unlink()
+    assert verify.findings() == {name: "missing"}
+    assert "7 backups need it" in verify().out
+
+
+def test_a_pack_is_too_short(verify: Verifier) -> None:
+    name = f"backup/{verify.dailies.backups[3].identifier}/pack/00000000"
+    path = verify.dailies.tree / name
+    path.write_bytes(path.read_bytes()[:-1])
+    assert verify.findings() == {name: "wrong-size"}
+
+
+@pytest.mark.parametrize("where", ["summary", "rest"])
+def test_a_manifest_is_damaged(verify: Verifier, where: str) -> None:
+    identifier = verify.dailies.backups[3].identifier
+    path = verify.dailies.tree / "backup" / identifier / "manifest"
+    content = bytearray(path.read_bytes())
+    content[200 if where == "summary" else -5] ^= 1
+    path.write_bytes(content)
+    assert verify.findings() == {identifier: "manifest-unreadable"}
+
+
+def test_gaps(verify: Verifier) -> None:
+    """Each is named once, with what it costs."""
+    wal = verify.dailies.tree / "wal/00000001"
+    backup = verify.dailies.backups[4]
+    own = segment_name(backup.first_segment + 1)
+    between = [segment_name(backup.first_segment + 2 + i) for i in (4, 5)]
+    for name in (own, *between):
+        (wal / name).unlink()
+    assert verify.findings() == {own: "wal-gap", between[0]: "wal-gap"}
+    lines = verify().out.splitlines()
+    assert f"without which backup {backup.identifier} cannot be restored" in lines[0]
+    assert f'"{between[0]}": up to {between[1]}: recovery' in lines[1]
+
+
+def test_the_window_says_what_is_a_gap(verify: Verifier) -> None:
+    """What expire has thinned out on purpose is no defect."""
+    wal = verify.dailies.tree / "wal/00000001"
+    (wal / segment_name(verify.dailies.backups[2].first_segment + 2)).unlink()
+    assert len(verify.findings()) == 1
+    with verify.config.open("a", encoding="utf-8") as config:
+        config.write("keep_last = 5\n")
+    assert verify.findings() == {}
+    (wal / segment_name(verify.dailies.backups[5].first_segment + 2)).unlink()
+    assert len(verify.findings()) == 1
+
+
+def fill_wal(verify: Verifier) -> None:
+    """The segments' objects have no content yet, which is a defect to read."""
+    for path in (verify.dailies.tree / "wal/00000001").iterdir():
+        path.unlink()
+
+
+def test_read_names_what_was_altered(verify: Verifier) -> None:
+    """A flipped bit, an older pack in a newer one's place, an empty file."""
+    tree = verify.dailies.tree
+    names = [f"backup/{b.identifier}/pack/00000000" for b in verify.dailies.backups]
+    flipped = bytearray((tree / names[2]).read_bytes())
+    flipped[-3] ^= 4
+    (tree / names[2]).write_bytes(flipped)
+    older = (tree / names[5]).read_bytes()
+    assert len(older) == len((tree / names[6]).read_bytes())
+    (tree / names[6]).write_bytes(older)
+    assert verify.findings() == {}
+    found = verify.findings("--read")
+    wal = {f"wal/00000001/{name}" for name in verify.dailies.segments}
+    assert set(found) == {names[2], names[6], *wal}
+    assert set(found.values()) == {"unreadable"}
+
+
+def test_read_notices_a_pack_of_the_same_name(verify: Verifier) -> None:
+    """Sealed well, under its name, of the same length, but another one."""
+    dailies = verify.dailies
+    backup = dailies._written[3]  # noqa: SLF001
+    name = f"backup/{backup.identifier}/pack/00000000"
+    size = (dailies.tree / name).stat().st_size
+    made = type(backup)(dailies.repository, backup.identifier)
+    content = backup.identifier.encode()
+    made.put_pack([(b"base/1/own", 0, content)])
+    dailies.hand_over()
+    assert (dailies.tree / name).stat().st_size == size
+    fill_wal(verify)
+    done = verify("--read")
+    assert f'unreadable: "{name}": it is not the one that the manifests' in done.out
+
+
+def test_a_key_that_is_needed(verify: Verifier, work_dir: Path) -> None:
+    """Objects of an older key are named, and that it is a key they lack."""
+    other = work_dir / "other-key"
+    verify.programs.run("walship", "keygen", other).check()
+    wrong = write_config(
+        work_dir / "other.conf",
+        repository=f"file://{verify.dailies.repository.path}",
+        key_file=other,
+    )
+    verify.config = wrong
+    found = verify.findings()
+    assert set(found) == {b.identifier for b in verify.dailies.backups}
+    assert set(found.values()) == {"manifest-unreadable"}
+    assert "is not in the key file" in verify().out or "key" in verify().out
+
+
+def test_sample_and_since(verify: Verifier) -> None:
+    fill_wal(verify)
+    everything = json.loads(verify("--read", "--json").out)
+    assert everything["read_objects"] == 9
+    sampled = [
+        json.loads(verify("--read", "--sample=50", "--json").out)["read_objects"]
+        for _ in range(3)
+    ]
+    assert all(count < 9 or 9 in sampled for count in sampled)
+    later = json.loads(verify("--read", "--since=2037-01-01 00:00:00+00", "--json").out)
+    assert later["read_objects"] == 0
+
+
+@pytest.mark.parametrize(
+    "args, said",
+    [
+        (["--sample=0"], "--sample is a percentage"),
+        (["--sample=101", "--read"], "--sample is a percentage"),
+        (["--sample=5"], "go with --read"),
+        (["--since=yesterday", "--read"], "--since"),
+        (["everything"], "unexpected"),
+    ],
+)
+def test_usage(verify: Verifier, args: list[str], said: str) -> None:
+    done = verify(*args)
+    assert done.status == 2 and said in done.err
+
+
+def test_interrupted_and_resumed(verify: Verifier) -> None:
+    """What was read is not read again; what was found is not forgotten."""
+    fill_wal(verify)
+    home = verify.dailies.tree / "backup"
+    packs = [home / b.identifier / "pack/00000000" for b in verify.dailies.backups]
+    damaged = bytearray(packs[0].read_bytes())
+    damaged[-1] ^= 1
+    packs[0].write_bytes(damaged)
+    command = [*verify.command, "--read", "--json", "--set", "restore_workers=1"]
+    gaps = len(json.loads(verify("--json").out)["findings"])
+
+    packs[6].chmod(0)
+    stopped = run(command, user=roots.PG_USER)
+    packs[6].chmod(0o600)
+    told = json.loads(stopped.out)
+    assert told["complete"] is False and told["read_objects"] == 6
+    assert stopped.status not in (0, 2) and str(packs[6].name) in stopped.err
+
+    resumed = verify("--read", "--resume", "--json")
+    rest = json.loads(resumed.out)
+    assert resumed.status == 1 and rest["complete"]
+    assert len(rest["findings"]) == gaps and rest["defects"] == gaps + 1
+    assert rest["read_objects"] == 9 - told["read_objects"]
+    assert "1 defects were found before" in resumed.err
+
+    again = verify("--read", "--resume")
+    assert "no interrupted verification" in again.err
+    assert "read 9 objects" in again.out and again.status == 1
+
+
+def test_real_backups(
+    new_cluster: ClusterFactory, walship: Programs, config: Path
+) -> None:
+    """A real repository is in order, read to the last byte, and across a fork."""
+    site = Site(walship, new_cluster, config)
+    site.load()
+    for number in range(3):
+        site.mark(number)
+        site.backup()
+    site.settle()
+    assert site.run("verify").check().out.startswith("3 backups")
+    copy = site.restore("--keep-archiving")
+    copy.wait_sql("select not pg_is_in_recovery()")
+    copy.sql("create table more as select generate_series(1, 1000)")
+    copy.wait_archived(copy.switch_wal())
+    told: dict[str, Any] = json.loads(site.run("verify", "--read", "--json").check().out)
+    assert told["findings"] == [] and told["backups"] == 3
+    assert told["read_objects"] > told["packs"] > 3
