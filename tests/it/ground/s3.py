@@ -81,6 +81,8 @@ rgw_enable_usage_log = false
 rgw_enable_ops_log = false
 rgw_thread_pool_size = 64
 rgw_run_sync_thread = false
+rgw_s3_auth_use_sts = true
+rgw_sts_key = sixteen-byte-key
 rgw_user_default_quota_max_size = -1
 """
 
@@ -262,6 +264,38 @@ class Gateway:
         if objects is not None:
             self._admin("quota", "set", *scope, f"--max-objects={objects}")
         self._admin("quota", verb, *scope)
+
+    def create_role(self, name: str, uid: str, bucket: str) -> str:
+        """A role for a bucket that the user may assume; its ARN."""
+        trust = {
+            "Version": "2012-10-17",
+            "Statement": [
+                {
+                    "Effect": "Allow",
+                    "Principal": {"AWS": [f"arn:aws:iam:::user/{uid}"]},
+                    "Action": ["sts:AssumeRole"],
+                }
+            ],
+        }
+        grant = {
+            "Version": "2012-10-17",
+            "Statement": [
+                {
+                    "Effect": "Allow",
+                    "Action": ["s3:*"],
+                    "Resource": [f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{bucket}/*"],
+                }
+            ],
+        }
+        made = self._admin(
+            *("role", "create", f"--role-name={name}", "--path=/"),
+            f"--assume-role-policy-doc={json.dumps(trust)}",
+        )
+        self._admin(
+            *("role-policy", "put", f"--role-name={name}", "--policy-name=p"),
+            f"--policy-doc={json.dumps(grant)}",
+        )
+        return str(json.loads(made)["Arn"])
 
     def delete_bucket(self, bucket: Bucket) -> None:
         self._admin("bucket", "rm", f"--bucket={bucket.name}", "--purge-objects")
