@@ -256,7 +256,10 @@ def hits(ground: Ground, names: Sequence[str]) -> None:
             wait_for(lambda: ahead() >= len(names) - 1, "all is pushed ahead")
             time.sleep(0.5)
             rows[who] = [as_server(ground, call).wall_s * 1000 for call in calls[1:]]
-        ground.drain(names, "true")
+        ground.set_command("true")
+        status = ground.cluster.data / "pg_wal/archive_status"
+        last = status / f"{names[-1]}.done"
+        wait_for(last.exists, "nothing is ready any more")
     told("a call for what is pushed already", "ms", rows, "walship")
     print(f"    (of which to start a process {statistics.median(baseline):.3f} ms)")
 

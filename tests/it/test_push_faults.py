@@ -14,17 +14,17 @@ import shutil
 import socket
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ground.fault import FaultProxy
-from ground.host import run
+from ground.host import run, wait_for
 from ground.pg import Cluster
 from ground.programs import Programs
-from ground.pushsite import PushSite, s3_keys
+from ground.pushsite import PushSite, processes, s3_keys
 from ground.roots import PG_USER, host_version
 from ground.s3 import Gateway
 from ground.s3client import Bucket
@@ -52,7 +52,8 @@ def world(walship: Programs, gateway: Gateway, run_dir: Path) -> Iterator[World]
             conf={"wal_keep_size": "1GB"},
             templates=run_dir / "templates",
         )
-        keys = s3_keys(gateway, bucket, proxy.endpoint)
+        # A worker would go on with the settings that it was started with.
+        keys = {**s3_keys(gateway, bucket, proxy.endpoint), "push_workers": 1}
         site = PushSite(walship, cluster, keys)
         cluster.start()
         yield World(site, gateway, bucket, proxy)
@@ -177,6 +178,7 @@ def befallen(world: World, fault: Fault) -> Iterator[None]:
         yield
     world.site.configure()
     world.proxy.clear()
+    world.proxy.reset_connections()
 
 
 def assert_archived(world: World, segment: str) -> None:
@@ -184,6 +186,19 @@ def assert_archived(world: World, segment: str) -> None:
     cluster.wait_archived(segment, deadline_s=120)
     kept = (cluster.data / "pg_wal" / segment).read_bytes()
     assert world.site.archiver().fetch(segment) == kept
+
+
+def assert_explained(world: World, fault: Fault, since: int, failed: int) -> list[str]:
+    """One line for each failure, which says what and why."""
+    site = world.site
+    said = site.said(since)
+    assert len(said) == site.stat("failed_count") - failed
+    for line in said:
+        assert line.startswith("wal-push: ERROR: "), line
+        assert all(word in line for word in fault.words), line
+        assert world.gateway.credentials.secret_key not in line
+    assert "exit code" in site.cluster.log(since)
+    return said
 
 
 @pytest.mark.parametrize("name", FAULTS)
@@ -195,17 +210,35 @@ def test_fault(world: World, name: str) -> None:
         segment = site.cluster.switch_wal()
         site.wait_failure(failed)
         assert not site.archived(segment)
+    # An idle server's archiver may pause for up to a minute.
+    last = site.cluster.switch_wal()
     assert_archived(world, segment)
-    said = site.said(since)
-    assert len(said) == site.stat("failed_count") - failed
-    for line in said:
-        assert line.startswith("wal-push: ERROR: "), line
-        assert segment in line
-        assert all(word in line for word in fault.words), line
-        assert world.gateway.credentials.secret_key not in line
-    assert "exit code" in site.cluster.log(since)
-    last = "select last_failed_wal from pg_stat_archiver"
-    assert site.cluster.value(last) == segment
+    assert all(segment in line for line in assert_explained(world, fault, since, failed))
+    query = "select last_failed_wal from pg_stat_archiver"
+    assert site.cluster.value(query) == segment
+    site.cluster.wait_archived(last)
+
+
+AHEAD = ("reset", "reset-in-body", "hang", "503", "token-expired", "key-unknown")
+
+
+@pytest.mark.parametrize("name", AHEAD)
+def test_fault_ahead(world: World, name: str) -> None:
+    """A worker says nothing; the call for what it could not store does."""
+    fault, site = FAULTS[name], world.site
+    data = site.cluster.data
+    wait_for(lambda: not processes(data, worker=True), "no worker runs")
+    since, failed = site.cluster.log_end(), site.stat("failed_count")
+    ahead = replace(fault, keys={**fault.keys, "push_workers": 4})
+    with befallen(world, ahead):
+        segments = [site.cluster.switch_wal() for _ in range(4)]
+        site.wait_failure(failed)
+        assert not site.archived(segments[0])
+    last = site.cluster.switch_wal()
+    for segment in segments:
+        assert_archived(world, segment)
+    assert_explained(world, fault, since, failed)
+    site.cluster.wait_archived(last)
 
 
 # --- what passes unnoticed --------------------------------------------------

@@ -6,7 +6,6 @@ What happens is drawn from a seed, but not what the machine makes of it.
 from __future__ import annotations
 
 import contextlib
-import os
 import random
 import shutil
 import signal
@@ -21,7 +20,7 @@ import psycopg2
 from .fault import FaultProxy
 from .host import children_of, kill_pid, run, wait_for
 from .pg import Cluster
-from .pushsite import PushSite
+from .pushsite import PushSite, processes
 from .roots import PG_USER
 from .s3 import Gateway
 
@@ -63,19 +62,6 @@ class Load:
     def stop(self) -> None:
         self._ended.set()
         self._thread.join()
-
-
-def processes(data: Path, *, worker: bool) -> list[int]:
-    """wal-push's calls, or its workers, on a data directory."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        with contextlib.suppress(OSError):
-            name = (entry / "comm").read_text(encoding="utf-8").strip()
-            if not name.startswith("wal-push") or worker != (":" in name):
-                continue
-            if os.readlink(entry / "cwd") == str(data):
-                found.append(int(entry.name))
-    return found
 
 
 def archiver_pid(cluster: Cluster) -> int | None:

@@ -221,6 +221,16 @@ def descendants_of(pid: int) -> list[int]:
     return found
 
 
+def at_work_in(directory: Path) -> list[int]:
+    """The processes that have it as their working directory."""
+    found: list[int] = []
+    for entry in Path("/proc").iterdir():
+        with contextlib.suppress(OSError):
+            if entry.name.isdigit() and os.readlink(entry / "cwd") == str(directory):
+                found.append(int(entry.name))
+    return found
+
+
 def kill_pid(pid: int, sig: signal.Signals) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, sig)

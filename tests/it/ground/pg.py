@@ -21,6 +21,7 @@ import psycopg2.extensions
 
 from .host import (
     Result,
+    at_work_in,
     descendants_of,
     free_ports,
     kill_pid,
@@ -275,6 +276,7 @@ class Cluster:
             with contextlib.suppress(AssertionError):
                 self.stop("immediate", deadline_s=10)
         self.kill9()
+        wait_for(lambda: not at_work_in(self.data), "nobody works in its directory")
 
     # --- talking to it ------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shutil
 from collections.abc import Mapping
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from .archiver import Archiver
-from .host import wait_for
+from .host import at_work_in, wait_for
 from .pg import Cluster
 from .programs import Programs, write_config
 from .roots import PG_USER
@@ -29,6 +30,17 @@ def s3_keys(gateway: Gateway, bucket: Bucket, endpoint: str) -> dict[str, Any]:
         "s3_access_key_id": gateway.credentials.access_key,
         "s3_secret_access_key": gateway.credentials.secret_key,
     }
+
+
+def processes(data: Path, *, worker: bool) -> list[int]:
+    """wal-push's calls, or its workers, on a data directory."""
+    found = []
+    for pid in at_work_in(data):
+        with contextlib.suppress(OSError):
+            name = Path(f"/proc/{pid}/comm").read_text(encoding="utf-8").strip()
+            if name.startswith("wal-push") and worker == (":" in name):
+                found.append(pid)
+    return found
 
 
 class PushSite:
