@@ -227,65 +227,25 @@ say_out(const char *line)
 	(void) puts(line);
 }
 
-/* What archived storage has, is there to be read afterwards. */
-static enum status
-warm(struct repo *repo, const struct restore_request *r,
-	 struct restore_choice *choice, struct restore_survey *survey,
-	 struct err *err)
-{
-	struct cold_list *lists[] = {&survey->cold, &choice->cold};
-	enum status st = ST_OK;
-
-	for (size_t i = 0; st == ST_OK && i < 2; i++)
-		if (lists[i]->nobjects > 0 && r->thaw_days == 0)
-			st = cold_refuse(lists[i], err);
-	for (size_t i = 0; st == ST_OK && i < 2 && !r->dry_run; i++)
-		if (lists[i]->nobjects > 0)
-			st =
-				cold_thaw(lists[i], repo->store, r->thaw_days, r->cancel, err);
-	return st;
-}
-
-static enum status
-restore(struct repo *repo, const struct restore_request *r,
-		struct restore_choice *choice, struct plan *plan, struct err *err)
-{
-	int64_t start = (int64_t) time(NULL);
-	struct restore_survey survey;
-	enum status st = restore_survey(repo, r, plan, &survey, err);
-
-	if (st != ST_OK)
-		return st;
-	restore_tell_plan(r, choice, plan, &survey,
-					  r->dry_run ? say_out : say_log);
-	st = restore_check_room(&survey, err);
-	if (st == ST_OK)
-		st = warm(repo, r, choice, &survey, err);
-	if (st == ST_OK && choice->cold.nobjects == 0)
-		st = restore_check_reach(repo, r, choice, err);
-	restore_survey_free(&survey);
-	if (st != ST_OK || r->dry_run)
-		return st;
-	st = restore_files(repo, r, choice, plan, err);
-	put_report(repo, choice->backup.id, start, st == ST_OK ? NULL : err);
-	if (st == ST_OK)
-		tell_result(r, choice, plan);
-	return st;
-}
-
 static enum status
 carry_out(struct repo *repo, const struct restore_request *r, struct err *err)
 {
+	int64_t start = (int64_t) time(NULL);
 	struct restore_choice choice;
-	struct plan *plan = NULL;
-	enum status st;
+	struct plan *plan;
+	enum status st = restore_prepare(repo, r, &choice, &plan, err);
 
-	if ((st = repo_resolve_cluster(repo, err)) != ST_OK ||
-		(st = restore_choose(repo, r, &choice, err)) != ST_OK)
+	if (st != ST_OK)
 		return st;
-	st = plan_load(repo, choice.backup.id, &plan, err);
-	if (st == ST_OK)
-		st = restore(repo, r, &choice, plan, err);
+	st = restore_settle(repo, r, &choice, plan, r->dry_run ? say_out : say_log,
+						err);
+	if (st == ST_OK && !r->dry_run)
+	{
+		st = restore_files(repo, r, &choice, plan, err);
+		put_report(repo, choice.backup.id, start, st == ST_OK ? NULL : err);
+		if (st == ST_OK)
+			tell_result(r, &choice, plan);
+	}
 	plan_free(plan);
 	restore_choice_free(&choice);
 	return st;

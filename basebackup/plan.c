@@ -67,6 +67,26 @@ take_tablespace(void *arg, uint32_t oid, const char *location, struct err *err)
 }
 
 static enum status
+record_setting(struct plan *plan, const char *name, const char *value,
+			   struct err *err)
+{
+	struct plan_setting *grown;
+
+	/* Grows by doubling, at the powers of two. */
+	if ((plan->nrecorded & (plan->nrecorded + 1)) == 0)
+	{
+		grown = reallocarray(plan->recorded, 2 * (plan->nrecorded + 1),
+							 sizeof(*grown));
+		if (grown == NULL)
+			return nomem(err);
+		plan->recorded = grown;
+	}
+	grown = &plan->recorded[plan->nrecorded++];
+	*grown = (struct plan_setting){strdup(name), strdup(value)};
+	return grown->name == NULL || grown->value == NULL ? nomem(err) : ST_OK;
+}
+
+static enum status
 take_setting(void *arg, const char *name, const char *value, struct err *err)
 {
 	struct plan_settings *s = &((struct builder *) arg)->plan->settings;
@@ -79,6 +99,9 @@ take_setting(void *arg, const char *name, const char *value, struct err *err)
 				  {"hba_file", &s->hba_file},
 				  {"ident_file", &s->ident_file}};
 
+	if (record_setting(((struct builder *) arg)->plan, name, value, err) !=
+		ST_OK)
+		return err->status;
 	for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++)
 		if (strcmp(name, wanted[i].name) == 0 && *wanted[i].value == NULL &&
 			(*wanted[i].value = strdup(value)) == NULL)
@@ -505,6 +528,12 @@ plan_free(struct plan *plan)
 	for (size_t i = 0; i < plan->nbackups; i++)
 		free(plan->backups[i]);
 	free(plan->backups);
+	for (size_t i = 0; i < plan->nrecorded; i++)
+	{
+		free(plan->recorded[i].name);
+		free(plan->recorded[i].value);
+	}
+	free(plan->recorded);
 	free(plan->settings.archive_mode);
 	free(plan->settings.config_file);
 	free(plan->settings.hba_file);

@@ -83,12 +83,20 @@ struct plan_settings
 	char *ident_file;
 };
 
+struct plan_setting
+{
+	char *name;
+	char *value;
+};
+
 struct plan
 {
 	struct backup_summary summary;
 	size_t ntablespaces;
 	struct plan_tablespace *tablespaces;
 	struct plan_settings settings;
+	size_t nrecorded; /* all settings of the server, as recorded */
+	struct plan_setting *recorded;
 
 	uint32_t nentries;
 	size_t nconfigs;
@@ -113,6 +121,9 @@ struct plan
 extern enum status plan_load(struct repo *repo, const char *backup_id,
 							 struct plan **out, struct err *err) ERR_CHECK;
 extern void plan_free(struct plan *plan);
+
+/* A setting of the server; NULL: not recorded. */
+extern const char *plan_setting(const struct plan *plan, const char *name);
 
 /* The number-th entry, in the manifest's order. */
 extern enum status

@@ -9,6 +9,15 @@
 #include "basebackup/tempfile.h"
 #include "common/crc32c.h"
 
+const char *
+plan_setting(const struct plan *plan, const char *name)
+{
+	for (size_t i = 0; i < plan->nrecorded; i++)
+		if (strcmp(plan->recorded[i].name, name) == 0)
+			return plan->recorded[i].value;
+	return NULL;
+}
+
 enum status
 plan_get_entry(const struct plan *plan, uint32_t number,
 			   struct plan_entry *out, struct err *err)

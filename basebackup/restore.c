@@ -230,6 +230,9 @@ write_settings(struct restore *r, struct err *err)
 
 	if (st != ST_OK)
 		return st;
+	if (r->request->own_settings)
+		(void) unlinkat(tree_fd(r->tree, PLAN_DATA), "postgresql.auto.conf",
+						0);
 	st = tree_append(r->cursor, PLAN_DATA, "postgresql.auto.conf", text, err);
 	free(text);
 	if (st == ST_OK)

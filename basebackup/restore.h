@@ -41,8 +41,11 @@ struct restore_request
 	const volatile sig_atomic_t *cancel;
 	bool terminal; /* may be used for progress */
 	bool dry_run;
-	bool delta;    /* the directories may be there, and hold some of it */
-	bool force;    /* even if they are another cluster's */
+	bool delta; /* the directories may be there, and hold some of it */
+	bool force; /* even if they are another cluster's */
+
+	/* postgresql.auto.conf holds only the settings for recovery. */
+	bool own_settings;
 	int thaw_days; /* 0: what is archived is refused */
 };
 
@@ -126,6 +129,21 @@ restore_tell_plan(const struct restore_request *request,
 				  const struct restore_choice *choice, const struct plan *plan,
 				  const struct restore_survey *survey,
 				  void (*say)(const char *line));
+
+/*
+ * The way to restore_files: backup, timeline and plan.  *plan and *choice are
+ * to be freed on success.
+ */
+extern enum status
+restore_prepare(struct repo *repo, const struct restore_request *request,
+				struct restore_choice *choice, struct plan **plan,
+				struct err *err) ERR_CHECK;
+
+/* And all checks, with the plan being said in between; see above. */
+extern enum status
+restore_settle(struct repo *repo, const struct restore_request *request,
+			   struct restore_choice *choice, const struct plan *plan,
+			   void (*say)(const char *line), struct err *err) ERR_CHECK;
 
 /* Where a tablespace goes. */
 extern const char *restore_location(const struct restore_request *request,

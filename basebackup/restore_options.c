@@ -9,12 +9,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "basebackup/timestamp.h"
-#include "common/log.h"
-#include "common/walname.h"
+#include "basebackup/recovery_options.h"
 
-#define DAYS_MAX       3650
-#define NAME_MAX_BYTES 63 /* of a restore point: the server's MAXFNAMELEN */
+#define SLOT_NAME_MAX 63
 
 static const char help[] =
 	"walship restore puts a backup into a directory, ready to recover.\n\n"
@@ -58,16 +55,7 @@ enum option_code
 	OPT_DIR = 1,
 	OPT_TABLESPACE,
 	OPT_CONFIG_DIR,
-	OPT_TIME,
-	OPT_LSN,
-	OPT_XID,
-	OPT_NAME,
-	OPT_IMMEDIATE,
-	OPT_TIMELINE,
-	OPT_INCLUSIVE,
-	OPT_EXCLUSIVE,
 	OPT_ACTION,
-	OPT_ALLOW_GAP,
 	OPT_STANDBY,
 	OPT_PRIMARY,
 	OPT_SLOT,
@@ -75,7 +63,6 @@ enum option_code
 	OPT_DELTA,
 	OPT_FORCE,
 	OPT_DRY_RUN,
-	OPT_THAW,
 	OPT_KEEP_ARCHIVING
 };
 
@@ -84,16 +71,8 @@ static const struct option options[] = {
 	{"target-dir", required_argument, NULL, OPT_DIR},
 	{"tablespace", required_argument, NULL, OPT_TABLESPACE},
 	{"config-dir", required_argument, NULL, OPT_CONFIG_DIR},
-	{"target-time", required_argument, NULL, OPT_TIME},
-	{"target-lsn", required_argument, NULL, OPT_LSN},
-	{"target-xid", required_argument, NULL, OPT_XID},
-	{"target-name", required_argument, NULL, OPT_NAME},
-	{"target-immediate", no_argument, NULL, OPT_IMMEDIATE},
-	{"target-timeline", required_argument, NULL, OPT_TIMELINE},
-	{"target-inclusive", no_argument, NULL, OPT_INCLUSIVE},
-	{"target-exclusive", no_argument, NULL, OPT_EXCLUSIVE},
+	RECOVERY_OPTIONS,
 	{"target-action", required_argument, NULL, OPT_ACTION},
-	{"allow-gap", no_argument, NULL, OPT_ALLOW_GAP},
 	{"standby", no_argument, NULL, OPT_STANDBY},
 	{"primary-conninfo", required_argument, NULL, OPT_PRIMARY},
 	{"primary-slot", required_argument, NULL, OPT_SLOT},
@@ -101,7 +80,6 @@ static const struct option options[] = {
 	{"delta", no_argument, NULL, OPT_DELTA},
 	{"force", no_argument, NULL, OPT_FORCE},
 	{"dry-run", no_argument, NULL, OPT_DRY_RUN},
-	{"thaw", required_argument, NULL, OPT_THAW},
 	{"keep-archiving", no_argument, NULL, OPT_KEEP_ARCHIVING},
 	{NULL, 0, NULL, 0}};
 
@@ -196,57 +174,6 @@ take_tablespace(struct restore_options *o, const char *arg)
 	return -1;
 }
 
-static int
-take_target(struct restore_options *o, enum target_kind kind, const char *arg)
-{
-	struct recovery_target *t = &o->request.target;
-	struct err err;
-	uint64_t xid;
-
-	if (t->kind != TARGET_END)
-		return cli_usage(o->common.program, "there can be only one target");
-	t->kind = kind;
-	switch (kind)
-	{
-		case TARGET_TIME:
-			if (timestamp_parse(arg, &t->time_us, &err) != ST_OK)
-				return cli_fail(&err);
-			break;
-		case TARGET_LSN:
-			if (!lsn_parse(arg, &t->lsn) || t->lsn == 0)
-				return cli_usage(o->common.program, "invalid LSN \"%s\"", arg);
-			break;
-		case TARGET_XID:
-			if (!parse_uint64(arg, UINT64_MAX, &xid) || xid < 3)
-				return cli_usage(o->common.program,
-								 "invalid transaction id \"%s\"", arg);
-			t->text = arg;
-			break;
-		case TARGET_NAME:
-			if (*arg == '\0' || strlen(arg) > NAME_MAX_BYTES)
-				return cli_usage(o->common.program,
-								 "invalid restore point \"%s\"", arg);
-			t->text = arg;
-			break;
-		case TARGET_END:
-		case TARGET_IMMEDIATE:
-			break;
-	}
-	return -1;
-}
-
-static int
-take_timeline(struct restore_options *o, const char *arg)
-{
-	uint64_t timeline = 0;
-
-	if (strcmp(arg, "latest") != 0 &&
-		(!parse_uint64(arg, UINT32_MAX, &timeline) || timeline == 0))
-		return cli_usage(o->common.program, "invalid timeline \"%s\"", arg);
-	o->request.timeline = (uint32_t) timeline;
-	return -1;
-}
-
 /* What stands on a command line, any user of the host may read. */
 static int
 take_primary(struct restore_options *o, const char *arg)
@@ -272,33 +199,10 @@ take_slot(struct restore_options *o, const char *arg)
 {
 	size_t len = strlen(arg);
 
-	if (len == 0 || len > NAME_MAX_BYTES ||
+	if (len == 0 || len > SLOT_NAME_MAX ||
 		arg[strspn(arg, "abcdefghijklmnopqrstuvwxyz0123456789_")] != '\0')
 		return cli_usage(o->common.program, "invalid slot name \"%s\"", arg);
 	o->request.primary_slot = arg;
-	return -1;
-}
-
-static int
-take_days(struct restore_options *o, const char *arg)
-{
-	uint64_t days;
-
-	if (!parse_uint64(arg, DAYS_MAX, &days) || days == 0)
-		return cli_usage(o->common.program, "invalid number of days \"%s\"",
-						 arg);
-	o->request.thaw_days = (int) days;
-	return -1;
-}
-
-static int
-take_inclusive(struct restore_options *o, enum target_inclusive inclusive)
-{
-	if (o->request.target.inclusive != INCLUSIVE_DEFAULT)
-		return cli_usage(o->common.program,
-						 "--target-inclusive or --target-exclusive is given "
-						 "twice");
-	o->request.target.inclusive = inclusive;
 	return -1;
 }
 
@@ -331,27 +235,8 @@ take_option(struct restore_options *o, int opt, char **argv)
 			return take_slot(o, optarg);
 		case OPT_TABLESPACE:
 			return take_tablespace(o, optarg);
-		case OPT_TIME:
-			return take_target(o, TARGET_TIME, optarg);
-		case OPT_LSN:
-			return take_target(o, TARGET_LSN, optarg);
-		case OPT_XID:
-			return take_target(o, TARGET_XID, optarg);
-		case OPT_NAME:
-			return take_target(o, TARGET_NAME, optarg);
-		case OPT_IMMEDIATE:
-			return take_target(o, TARGET_IMMEDIATE, NULL);
-		case OPT_TIMELINE:
-			return take_timeline(o, optarg);
-		case OPT_INCLUSIVE:
-			return take_inclusive(o, INCLUSIVE_YES);
-		case OPT_EXCLUSIVE:
-			return take_inclusive(o, INCLUSIVE_NO);
 		case OPT_ACTION:
 			return take_action(o, optarg);
-		case OPT_ALLOW_GAP:
-			r->allow_gap = true;
-			return -1;
 		case OPT_STANDBY:
 			r->standby = true;
 			return -1;
@@ -364,12 +249,12 @@ take_option(struct restore_options *o, int opt, char **argv)
 		case OPT_DRY_RUN:
 			r->dry_run = true;
 			return -1;
-		case OPT_THAW:
-			return take_days(o, optarg);
 		case OPT_KEEP_ARCHIVING:
 			r->keep_archiving = true;
 			return -1;
 		default:
+			if (recovery_option(opt))
+				return recovery_option_take(o->common.program, r, opt, optarg);
 			return cli_common_option(&o->common, opt, argv);
 	}
 }
@@ -381,6 +266,7 @@ check(struct restore_options *o)
 	struct restore_request *r = &o->request;
 	const struct recovery_target *t = &r->target;
 	char *config_dir = NULL;
+	int code;
 
 	if (r->target_dir == NULL)
 		return cli_usage(o->common.program, "--target-dir is needed");
@@ -394,11 +280,9 @@ check(struct restore_options *o)
 						 "only a standby has a primary: --standby is missing");
 	if (t->action != NULL && t->kind == TARGET_END)
 		return cli_usage(o->common.program, "--target-action needs a target");
-	if (t->inclusive != INCLUSIVE_DEFAULT && t->kind != TARGET_TIME &&
-		t->kind != TARGET_LSN && t->kind != TARGET_XID)
-		return cli_usage(o->common.program,
-						 "--target-inclusive and --target-exclusive are for a "
-						 "time, an LSN or a transaction");
+	code = recovery_options_check(o->common.program, r);
+	if (code >= 0)
+		return code;
 	if (r->config_dir == NULL)
 	{
 		if (asprintf(&config_dir, "%s.config", r->target_dir) < 0)

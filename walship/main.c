@@ -20,6 +20,7 @@ static const struct
 	{"backup", cmd_backup, "make a base backup"},
 	{"check", cmd_check, "look whether all is set up well"},
 	{"expire", cmd_expire, "delete what no rule keeps"},
+	{"extract", cmd_extract, "bring back a table, a database or some rows"},
 	{"keygen", cmd_keygen, "make a repository key"},
 	{"list", cmd_list, "show the backups"},
 	{"restore", cmd_restore, "put a backup into a directory, to recover"},

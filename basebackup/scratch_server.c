@@ -1,0 +1,391 @@
+/*
+ * scratch_server.c - a private server on a restored data directory
+ */
+#include "basebackup/scratch_server.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/close_range.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "basebackup/sweep.h"
+#include "common/deadline.h"
+#include "common/log.h"
+
+#define POLL_MS     50
+#define STOP_MS     20000
+#define TAIL_BYTES  8192
+#define SOCKET_NAME "/.s.PGSQL.5432"
+#define ARGS_MAX    32
+
+struct scratch_server
+{
+	const struct scratch_server_options *options;
+	pid_t pid; /* of the postmaster */
+};
+
+/* --- the directory ------------------------------------------------------- */
+
+enum status
+scratch_make(struct scratch *scratch, const char *parent, struct err *err)
+{
+	if ((size_t) snprintf(scratch->dir, sizeof(scratch->dir),
+						  "%s/walship-XXXXXX", parent) >= sizeof(scratch->dir))
+		return err_set(err, ST_CONFIG, "the name of \"%s\" is too long",
+					   parent);
+	if (mkdtemp(scratch->dir) == NULL)
+		return err_set_errno(err, ST_IO, errno,
+							 "could not make a directory in \"%s\"", parent);
+	(void) snprintf(scratch->data, sizeof(scratch->data), "%s/data",
+					scratch->dir);
+	(void) snprintf(scratch->socket, sizeof(scratch->socket), "%s/socket",
+					scratch->dir);
+	if (strlen(scratch->socket) + sizeof(SOCKET_NAME) >
+		sizeof(((struct sockaddr_un *) NULL)->sun_path))
+	{
+		(void) rmdir(scratch->dir);
+		err_set(err, ST_CONFIG,
+				"the name of \"%s\" is too long for a server's socket",
+				scratch->dir);
+		return err_hint(err, "Choose a directory with a shorter name: "
+							 "--scratch.");
+	}
+	if (mkdir(scratch->socket, 0700) != 0)
+	{
+		err_set_errno(err, ST_IO, errno, "could not make directory \"%s\"",
+					  scratch->socket);
+		scratch_remove(scratch);
+		return err->status;
+	}
+	log_info("working in \"%s\"; should this be killed, remove that directory",
+			 scratch->dir);
+	return ST_OK;
+}
+
+void
+scratch_remove(const struct scratch *scratch)
+{
+	struct err err;
+
+	if (sweep_remove(scratch->dir, &err) == ST_OK)
+		return;
+	err_hint(&err, "Remove \"%s\" by hand.", scratch->dir);
+	log_err_warning(&err);
+}
+
+/* --- processes ----------------------------------------------------------- */
+
+/* In the child: becomes the program, or exits. */
+static void
+become(const char *path, char *const *argv, int in, int out, int error,
+	   pid_t parent, int death)
+{
+	sigset_t none;
+
+	/* A terminal's interrupt is for us alone: we end our children. */
+	(void) setpgid(0, 0);
+	(void) prctl(PR_SET_PDEATHSIG, death);
+	if (getppid() != parent)
+		_exit(127);
+	(void) signal(SIGPIPE, SIG_DFL);
+	(void) sigemptyset(&none);
+	(void) sigprocmask(SIG_SETMASK, &none, NULL);
+	if (dup2(in, STDIN_FILENO) < 0 || dup2(out, STDOUT_FILENO) < 0 ||
+		dup2(error, STDERR_FILENO) < 0)
+		_exit(127);
+	(void) close_range(3, ~0U, CLOSE_RANGE_CLOEXEC);
+	(void) execv(path, argv);
+	_exit(127);
+}
+
+struct child
+{
+	const char *path;
+	char *const *argv;
+	int in;
+	int out;
+	const char *log; /* of what it says on standard error */
+	int death;       /* the signal it gets if we die */
+};
+
+static enum status
+start_child(const struct child *c, pid_t *pid, struct err *err)
+{
+	pid_t parent = getpid();
+	int error = open(c->log, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+
+	if (error < 0)
+		return err_set_errno(err, ST_IO, errno, "could not create file \"%s\"",
+							 c->log);
+	*pid = fork();
+	if (*pid == 0)
+		become(c->path, c->argv, c->in, c->out < 0 ? error : c->out, error,
+			   parent, c->death);
+	(void) close(error);
+	if (*pid < 0)
+		return err_set_errno(err, ST_IO, errno, "could not start \"%s\"",
+							 c->path);
+	return ST_OK;
+}
+
+/* The end of a log, cut to whole lines; freed by free(), NULL: none. */
+static char *
+read_tail(const char *path)
+{
+	FILE *file = fopen(path, "re");
+	char *text = calloc(1, TAIL_BYTES + 1);
+	char *line;
+
+	if (file != NULL && text != NULL &&
+		(fseek(file, -TAIL_BYTES, SEEK_END) == 0 ||
+		 fseek(file, 0, SEEK_SET) == 0))
+		text[fread(text, 1, TAIL_BYTES, file)] = '\0';
+	if (file != NULL)
+		(void) fclose(file);
+	while (text != NULL && (line = strrchr(text, '\n')) != NULL &&
+		   line[1] == '\0')
+		*line = '\0';
+	return text;
+}
+
+/* The last line with one of the words, else the last of all. */
+static const char *
+find_cause(char *text)
+{
+	static const char *const words[] = {
+		"PANIC:  ", "FATAL:  ", "ERROR:  ", "error: "};
+	const char *found = NULL;
+
+	for (size_t i = 0; i < 4 && found == NULL; i++)
+		for (char *at = text; (at = strstr(at, words[i])) != NULL; at++)
+			found = at + strlen(words[i]);
+	if (found == NULL)
+	{
+		char *last = strrchr(text, '\n');
+
+		found = last == NULL ? text : last + 1;
+	}
+	text[(size_t) (strchrnul(found, '\n') - text)] = '\0';
+	return found;
+}
+
+static enum status
+explain(const char *what, const char *log, struct err *err)
+{
+	char *text = read_tail(log);
+	const char *cause = text == NULL ? "" : find_cause(text);
+
+	err_set(err, ST_SERVER, "%s: %s", what,
+			*cause != '\0' ? cause : "it says nothing");
+	free(text);
+	return err->status;
+}
+
+/* Waits for its end; a cancellation ends it. */
+static enum status
+wait_child(pid_t pid, const volatile sig_atomic_t *cancel, int *code,
+		   struct err *err)
+{
+	const struct deadline forever = deadline_in(-1, cancel);
+	enum status st = ST_OK;
+	int status;
+
+	while (waitpid(pid, &status, st == ST_OK ? WNOHANG : 0) == 0)
+	{
+		st = deadline_sleep(&forever, POLL_MS, err);
+		if (st != ST_OK)
+			(void) kill(pid, SIGKILL);
+	}
+	*code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+	return st;
+}
+
+/* --- the server ---------------------------------------------------------- */
+
+/* Line 8 of its lock file tells how far it is. */
+static bool
+is_ready(const struct scratch_server *server)
+{
+	char path[PATH_MAX], text[1024], *line = text;
+	FILE *file;
+	size_t len;
+
+	(void) snprintf(path, sizeof(path), "%s/postmaster.pid",
+					server->options->scratch->data);
+	file = fopen(path, "re");
+	if (file == NULL)
+		return false;
+	len = fread(text, 1, sizeof(text) - 1, file);
+	(void) fclose(file);
+	text[len] = '\0';
+	for (int i = 1; line != NULL && i < 8; i++)
+	{
+		line = strchr(line, '\n');
+		if (line != NULL)
+			line++;
+	}
+	return line != NULL && strncmp(line, "ready", 5) == 0;
+}
+
+static enum status
+wait_ready(struct scratch_server *server, const char *log, struct err *err)
+{
+	const struct deadline forever = deadline_in(-1, server->options->cancel);
+	enum status st = ST_OK;
+
+	while (st == ST_OK && !is_ready(server))
+	{
+		if (waitpid(server->pid, NULL, WNOHANG) == server->pid)
+		{
+			server->pid = -1;
+			return explain("the server on the scratch directory ended", log,
+						   err);
+		}
+		st = deadline_sleep(&forever, POLL_MS, err);
+	}
+	return st;
+}
+
+enum status
+scratch_server_start(const struct scratch_server_options *options,
+					 struct scratch_server **out, struct err *err)
+{
+	const struct scratch *scratch = options->scratch;
+	char program[PATH_MAX + 16], config[PATH_MAX + 32], log[PATH_MAX];
+	char dash_d[] = "-D", dash_c[] = "-c";
+	char data[sizeof(scratch->data)];
+	char *argv[] = {program, dash_d, data, dash_c, config, NULL};
+	struct child child = {.path = program,
+						  .argv = argv,
+						  .out = -1,
+						  .log = log,
+						  .death = SIGQUIT};
+	struct scratch_server *server = calloc(1, sizeof(*server));
+	enum status st;
+
+	if (server == NULL)
+		return err_set(err, ST_NOMEM, "out of memory");
+	server->options = options;
+	server->pid = -1;
+	(void) snprintf(program, sizeof(program), "%s/postgres", options->bindir);
+	(void) snprintf(config, sizeof(config), "config_file=%s/postgresql.conf",
+					scratch->dir);
+	(void) snprintf(log, sizeof(log), "%s/server.log", scratch->dir);
+	(void) snprintf(data, sizeof(data), "%s", scratch->data);
+	child.in = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	st = child.in < 0
+			 ? err_set_errno(err, ST_IO, errno, "could not open \"/dev/null\"")
+			 : start_child(&child, &server->pid, err);
+	if (child.in >= 0)
+		(void) close(child.in);
+	if (st == ST_OK)
+		st = wait_ready(server, log, err);
+	if (st == ST_OK)
+		*out = server;
+	else
+		scratch_server_stop(server);
+	return st;
+}
+
+/* Immediately: nothing of what it holds is wanted any more. */
+void
+scratch_server_stop(struct scratch_server *server)
+{
+	const struct deadline until = deadline_in(STOP_MS, NULL);
+	struct err ignored;
+
+	if (server == NULL)
+		return;
+	if (server->pid > 0)
+	{
+		(void) kill(server->pid, SIGQUIT);
+		while (waitpid(server->pid, NULL, WNOHANG) == 0)
+			if (deadline_sleep(&until, POLL_MS, &ignored) != ST_OK)
+			{
+				(void) kill(-server->pid, SIGKILL);
+				(void) waitpid(server->pid, NULL, 0);
+				break;
+			}
+	}
+	free(server);
+}
+
+/* --- its clients --------------------------------------------------------- */
+
+/* Input through a file of its own: a pipe could fill. */
+static enum status
+make_input(const struct scratch *scratch, const char *text, int *fd,
+		   struct err *err)
+{
+	size_t len = text == NULL ? 0 : strlen(text);
+	char path[PATH_MAX];
+
+	(void) snprintf(path, sizeof(path), "%s/input", scratch->dir);
+	*fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	if (*fd < 0 || (len > 0 && write(*fd, text, len) != (ssize_t) len) ||
+		lseek(*fd, 0, SEEK_SET) != 0)
+		return err_set_errno(err, ST_IO, errno, "could not write \"%s\"",
+							 path);
+	return ST_OK;
+}
+
+static void
+set_environment(const struct scratch *scratch)
+{
+	static const char *const others[] = {
+		"PGHOSTADDR", "PGSERVICE", "PGOPTIONS",  "PGSSLMODE",
+		"PGDATABASE", "PGUSER",    "PGPASSFILE", "PGTARGETSESSIONATTRS"};
+
+	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+		(void) unsetenv(others[i]);
+	(void) setenv("PGHOST", scratch->socket, 1);
+	(void) setenv("PGPORT", "5432", 1);
+}
+
+enum status
+scratch_server_run(struct scratch_server *server, const char *program,
+				   const char *const *args, const char *input, int fd,
+				   struct err *err)
+{
+	const struct scratch *scratch = server->options->scratch;
+	char path[PATH_MAX + 64], log[PATH_MAX];
+	char *argv[ARGS_MAX + 2] = {NULL};
+	struct child child = {.path = path,
+						  .argv = argv,
+						  .in = -1,
+						  .out = fd,
+						  .log = log,
+						  .death = SIGKILL};
+	size_t n = 0;
+	enum status st;
+	int code = 0;
+	pid_t pid = -1;
+
+	(void) snprintf(path, sizeof(path), "%s/%s", server->options->bindir,
+					program);
+	(void) snprintf(log, sizeof(log), "%s/client.log", scratch->dir);
+	st = make_input(scratch, input, &child.in, err);
+	/* PostgreSQL's programs find their files by the path they are run by. */
+	argv[n++] = strdup(path);
+	for (size_t i = 0; st == ST_OK && args[i] != NULL && n <= ARGS_MAX; i++)
+		argv[n++] = strdup(args[i]);
+	set_environment(scratch);
+	if (st == ST_OK)
+		st = start_child(&child, &pid, err);
+	if (st == ST_OK)
+		st = wait_child(pid, server->options->cancel, &code, err);
+	if (st == ST_OK && code != 0)
+		st = explain(program, log, err);
+	for (size_t i = 0; i < n; i++)
+		free(argv[i]);
+	if (child.in >= 0)
+		(void) close(child.in);
+	return st;
+}
