@@ -71,4 +71,20 @@ keyring_find(const struct keyring *ring, const uint8_t id[KEY_ID_BYTES]);
 extern enum status
 key_generate_file(const char *path, char *id_hex, struct err *err) ERR_CHECK;
 
+/*
+ * Appends a new key to a key file: it opens, but does not seal yet.  The file
+ * is replaced at once, synced, with its owner and mode.  ST_MISSING: there is
+ * none; ST_EXISTS: another change is under way, or died; ST_CONFIG as in
+ * keyring_load.
+ */
+extern enum status
+key_add_to_file(const char *path, char *id_hex, struct err *err) ERR_CHECK;
+
+/*
+ * Puts the key of that id first, so that it seals from now on.  ST_MISSING:
+ * the file has none such; else as above.  Nothing is done if it is first.
+ */
+extern enum status key_use_in_file(const char *path, const char *id_hex,
+								   struct err *err) ERR_CHECK;
+
 #endif

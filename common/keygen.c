@@ -1,15 +1,17 @@
 /*
- * keygen.c - makes a repository key
+ * keygen.c - makes a repository key, and changes a key file
  */
 #include "common/key_internal.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
+#include <limits.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -150,5 +152,196 @@ key_generate_file(const char *path, char *id_hex, struct err *err)
 	if (status == ST_OK)
 		status = create_file(path, draft->text, err);
 	secret_free(memory);
+	return status;
+}
+
+/* --- changing a key file ---------------------------------------------------
+ */
+
+#define FILE_MAX ((size_t) 1 << 20)
+#define MODE_ALL (S_IRWXU | S_IRWXG | S_IRWXO)
+
+/*
+ * Writes text beside the file and renames it over: whoever reads meanwhile has
+ * the old or the new one, whole.  Owner and mode stay.  The name beside also
+ * keeps two changes apart.
+ */
+static enum status
+replace_file(const char *path, const struct stat *old, const char *text,
+			 struct err *err)
+{
+	char beside[PATH_MAX];
+	enum status status = ST_OK;
+	int n = snprintf(beside, sizeof beside, "%s.new", path);
+	int fd;
+
+	if (n < 0 || (size_t) n >= sizeof beside)
+		return err_set(err, ST_CONFIG, "the name \"%s\" is too long", path);
+	fd = open(beside, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
+			  S_IRUSR | S_IWUSR);
+	if (fd < 0)
+		return err_set_errno(err, errno == EEXIST ? ST_EXISTS : ST_IO, errno,
+							 "could not create file \"%s\"", beside);
+	if ((old->st_uid != geteuid() || old->st_gid != getegid()) &&
+		fchown(fd, old->st_uid, old->st_gid) != 0)
+		status = err_set_errno(err, ST_IO, errno,
+							   "could not give \"%s\" the owner of \"%s\"",
+							   beside, path);
+	if (status == ST_OK && fchmod(fd, old->st_mode & MODE_ALL) != 0)
+		status = err_set_errno(err, ST_IO, errno,
+							   "could not set the mode of \"%s\"", beside);
+	if (status == ST_OK)
+		status = write_all(fd, beside, text, err);
+	if (close(fd) != 0 && status == ST_OK)
+		status = err_set_errno(err, ST_IO, errno,
+							   "could not close file \"%s\"", beside);
+	if (status == ST_OK && rename(beside, path) != 0)
+		status =
+			err_set_errno(err, ST_IO, errno, "could not replace \"%s\"", path);
+	if (status != ST_OK)
+	{
+		(void) unlink(beside);
+		return status;
+	}
+	return sync_parent(path, err);
+}
+
+/* A key file that is being changed: what it was, and room for a key more. */
+struct change
+{
+	char path[PATH_MAX]; /* without symbolic links */
+	struct secret_file old;
+	char *text; /* secret memory */
+	size_t room;
+	struct keyring *ring; /* of the old text */
+};
+
+static void
+change_end(struct change *c)
+{
+	secret_free(c->text);
+	keyring_free(c->ring);
+	secret_file_free(&c->old);
+}
+
+/* On failure there is nothing to end. */
+static enum status
+change_begin(struct change *c, const char *path, struct err *err)
+{
+	void *memory;
+	enum status status;
+
+	*c = (struct change){.text = NULL};
+	if (realpath(path, c->path) == NULL)
+		return err_set_errno(err, errno == ENOENT ? ST_MISSING : ST_IO, errno,
+							 "could not find file \"%s\"", path);
+	status = secret_file_read(c->path, FILE_MAX, &c->old, err);
+	if (status != ST_OK)
+		return status;
+	status = secret_file_check(&c->old, path, err);
+	if (status == ST_OK)
+		status = keyring_parse(path, c->old.text, c->old.len, &c->ring, err);
+	c->room = c->old.len + sizeof(struct draft) + 2;
+	if (status == ST_OK)
+		status = secret_alloc(c->room, &memory, err);
+	if (status == ST_OK)
+		c->text = memory;
+	else
+		change_end(c);
+	return status;
+}
+
+/* Nothing is written that could not be read again. */
+static enum status
+change_commit(struct change *c, const char *path, struct err *err)
+{
+	struct keyring *ring = NULL;
+	enum status status =
+		keyring_parse(path, c->text, strlen(c->text), &ring, err);
+
+	keyring_free(ring);
+	if (status == ST_OK)
+		status = replace_file(c->path, &c->old.stat, c->text, err);
+	return status;
+}
+
+enum status
+key_add_to_file(const char *path, char *id_hex, struct err *err)
+{
+	struct change c;
+	void *memory;
+	struct draft *draft;
+	enum status status = change_begin(&c, path, err);
+
+	if (status != ST_OK)
+		return status;
+	status = secret_alloc(sizeof *draft, &memory, err);
+	if (status == ST_OK)
+	{
+		draft = memory;
+		status = compose(draft, id_hex, err);
+		if (status == ST_OK)
+		{
+			bool ended = c.old.len > 0 && c.old.text[c.old.len - 1] == '\n';
+
+			(void) snprintf(c.text, c.room, "%s%s%s", c.old.text,
+							ended ? "" : "\n", draft->text);
+			status = change_commit(&c, path, err);
+		}
+		secret_free(memory);
+	}
+	change_end(&c);
+	return status;
+}
+
+/* Where the line of a key begins; id_hex NULL: of the first one. */
+static const char *
+find_line(const char *text, const char *id_hex)
+{
+	const char magic[] = KEY_LINE_MAGIC " ";
+	size_t id_len = (size_t) 2 * KEY_ID_BYTES;
+
+	while (text != NULL && *text != '\0')
+	{
+		if (strncmp(text, magic, sizeof magic - 1) == 0 &&
+			(id_hex == NULL ||
+			 strncmp(text + sizeof magic - 1, id_hex, id_len) == 0))
+			return text;
+		text = strchr(text, '\n');
+		if (text != NULL)
+			text++;
+	}
+	return NULL;
+}
+
+enum status
+key_use_in_file(const char *path, const char *id_hex, struct err *err)
+{
+	struct change c;
+	const char *first;
+	const char *line = NULL;
+	enum status status = change_begin(&c, path, err);
+
+	if (status != ST_OK)
+		return status;
+	first = find_line(c.old.text, NULL);
+	if (strlen(id_hex) == (size_t) 2 * KEY_ID_BYTES)
+		line = find_line(c.old.text, id_hex);
+	if (line == NULL || first == NULL)
+		status = err_set(err, ST_MISSING, "file \"%s\" has no key \"%s\"",
+						 path, id_hex);
+	else if (line != first)
+	{
+		size_t before = (size_t) (first - c.old.text);
+		size_t between = (size_t) (line - first);
+		size_t len = strcspn(line, "\n");
+		const char *rest = line[len] == '\n' ? line + len + 1 : line + len;
+
+		(void) snprintf(c.text, c.room, "%.*s%.*s\n%.*s%s", (int) before,
+						c.old.text, (int) len, line, (int) between, first,
+						rest);
+		status = change_commit(&c, path, err);
+	}
+	change_end(&c);
 	return status;
 }

@@ -1,6 +1,7 @@
 /*
- * cmd_keygen.c - walship keygen: makes a repository key
+ * cmd_keygen.c - walship keygen: makes a repository key, or changes keys
  */
+#include <stdbool.h>
 #include <stdio.h>
 
 #include "common/cli.h"
@@ -9,10 +10,19 @@
 #include "walship/command.h"
 
 static const char help[] =
-	"Usage: walship keygen FILE\n"
+	"Usage: walship keygen [--add | --use ID] FILE\n"
 	"\n"
 	"Makes a new repository key and writes it to FILE, which must not exist,\n"
 	"readable by you alone.  The key's id goes to standard output.\n"
+	"\n"
+	"  --add                append a new key to FILE: it opens what others "
+	"seal\n"
+	"  --use ID             put that key first: it seals from now on\n"
+	"\n"
+	"To change keys: --add on one host, copy the file to all, and when every\n"
+	"host has it, --use on each.  Old keys stay in the file as long as "
+	"anything\n"
+	"in the repository is sealed with them.\n"
 	"\n"
 	"Without this file nothing that it sealed can ever be read again, by\n"
 	"anybody.  Keep a copy away from the database hosts and from the\n"
@@ -20,41 +30,70 @@ static const char help[] =
 	"\n"
 	"  --help, --version    show this, or the version, and exit\n";
 
-int
-cmd_keygen(int argc, char **argv)
+enum
 {
-	static const struct option options[] = {
-		{"help", no_argument, NULL, CLI_HELP},
-		{"version", no_argument, NULL, CLI_VERSION},
-		{NULL, 0, NULL, 0}};
-	struct cli_common common;
-	char id[2 * KEY_ID_BYTES + 1];
-	struct err err;
-	int opt;
+	OPT_ADD = 0x3000,
+	OPT_USE
+};
 
-	log_init("walship keygen", LOG_FORMAT_TEXT, LOG_LEVEL_INFO);
-	cli_common_init(&common, "walship keygen", help);
-	while ((opt = getopt_long(argc, argv, CLI_SHORT, options, NULL)) != -1)
-	{
-		int code = cli_common_option(&common, opt, argv);
-
-		if (code >= 0)
-			return code;
-	}
-	if (argc - optind != 1)
-		return cli_usage(common.program, "one file name is needed");
-
-	if (key_generate_file(argv[optind], id, &err) != ST_OK)
-		return cli_fail(&err);
-
-	if (printf("%s\n", id) < 0 || fflush(stdout) == EOF)
-		return 1;
+static void
+tell(const char *id, const char *path)
+{
 	(void) fprintf(stderr,
 				   "Key %s is in \"%s\".\n"
 				   "Without this file nothing that it seals can be read again "
 				   "by anybody: keep a\n"
 				   "copy away from the database hosts and from the "
 				   "repository.\n",
-				   id, argv[optind]);
-	return 0;
+				   id, path);
+}
+
+static enum status
+run(const char *path, bool add, const char *use, struct err *err)
+{
+	char id[2 * KEY_ID_BYTES + 1];
+	enum status status;
+
+	if (use != NULL)
+		return key_use_in_file(path, use, err);
+	status = add ? key_add_to_file(path, id, err)
+				 : key_generate_file(path, id, err);
+	if (status != ST_OK)
+		return status;
+	tell(id, path);
+	if (printf("%s\n", id) < 0 || fflush(stdout) == EOF)
+		return err_set(err, ST_IO, "could not write to standard output");
+	return ST_OK;
+}
+
+int
+cmd_keygen(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{"add", no_argument, NULL, OPT_ADD},
+		{"use", required_argument, NULL, OPT_USE},
+		{"help", no_argument, NULL, CLI_HELP},
+		{"version", no_argument, NULL, CLI_VERSION},
+		{NULL, 0, NULL, 0}};
+	struct cli_common common;
+	const char *use = NULL;
+	bool add = false;
+	struct err err;
+	int opt;
+	int code;
+
+	log_init("walship keygen", LOG_FORMAT_TEXT, LOG_LEVEL_INFO);
+	cli_common_init(&common, "walship keygen", help);
+	while ((opt = getopt_long(argc, argv, CLI_SHORT, options, NULL)) != -1)
+		if (opt == OPT_ADD)
+			add = true;
+		else if (opt == OPT_USE)
+			use = optarg;
+		else if ((code = cli_common_option(&common, opt, argv)) >= 0)
+			return code;
+	if (argc - optind != 1)
+		return cli_usage(common.program, "one file name is needed");
+	if (add && use != NULL)
+		return cli_usage(common.program, "--add and --use exclude each other");
+	return run(argv[optind], add, use, &err) == ST_OK ? 0 : cli_fail(&err);
 }

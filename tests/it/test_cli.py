@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 
 import pytest
+from ground import roots
 from ground.pg import ClusterFactory
 from ground.programs import Programs, write_config
 
@@ -71,6 +73,63 @@ def test_keygen(walship: Programs, work_dir: Path) -> None:
     assert refused.out == ""
     assert "exists already" in refused.err
     assert path.read_bytes() == before
+
+
+def _keys(path: Path) -> list[str]:
+    lines = path.read_text().splitlines()
+    return [line.split()[1] for line in lines if line.startswith("walship-key-v1 ")]
+
+
+def test_keys_are_changed_in_turn(walship: Programs, work_dir: Path) -> None:
+    """Added behind the others, then put first; through a link, and owned by root."""
+    path = work_dir / "keys"
+    first = walship.run("walship", "keygen", path).check().out.strip()
+    path.write_text(path.read_text().rstrip("\n"))
+    link = work_dir / "link"
+    link.symlink_to(path)
+    second = walship.run("walship", "keygen", "--add", link).check().out.strip()
+    third = walship.run("walship", "keygen", "--add", path).check().out.strip()
+    assert _keys(path) == [first, second, third] and link.is_symlink()
+    comments = [x for x in path.read_text().splitlines() if x.startswith("#")]
+
+    path.chmod(0o640)
+    shutil.chown(path, "root", roots.PG_USER)
+    denied = walship.run("walship", "keygen", "--use", third, path)
+    assert denied.status == 1 and _keys(path) == [first, second, third]
+    assert not (work_dir / "keys.new").exists()
+    walship.run("walship", "keygen", "--use", third, path, user="root").check()
+    assert _keys(path) == [third, first, second]
+    walship.run("walship", "keygen", "--use", third, path, user="root").check()
+    assert _keys(path) == [third, first, second]
+    assert path.stat().st_mode & 0o7777 == 0o640
+    assert path.group() == roots.PG_USER and path.owner() == "root"
+    kept = [x for x in path.read_text().splitlines() if x.startswith("#")]
+    assert kept == comments
+
+
+def test_a_key_file_that_is_not_changed(walship: Programs, work_dir: Path) -> None:
+    path = work_dir / "keys"
+    walship.run("walship", "keygen", path).check()
+    before = path.read_bytes()
+
+    def refused(*args: str | Path) -> str:
+        done = walship.run("walship", "keygen", *args)
+        assert done.status in (1, 2) and path.read_bytes() == before
+        return done.err
+
+    assert "has no key" in refused("--use", "0123456789abcdef", path)
+    assert "has no key" in refused("--use", "", path)
+    assert "exclude each other" in refused("--use", "x", "--add", path)
+    assert "could not find" in refused("--add", work_dir / "absent")
+    (work_dir / "keys.new").touch()
+    assert "keys.new" in refused("--add", path)
+    (work_dir / "keys.new").unlink()
+    path.chmod(0o644)
+    assert refused("--add", path)
+    path.chmod(0o600)
+    path.write_bytes(before + b"nonsense\n")
+    before = path.read_bytes()
+    assert "line 5" in refused("--add", path)
 
 
 def _push(walship: Programs, config: Path, work_dir: Path, **env: str) -> str:
