@@ -119,7 +119,8 @@ worthwhile(const struct fetch_ahead *ahead)
 	return n->named && n->segment_size != 0 &&
 		   n->segment_size <= (uint64_t) ahead->cfg->fetch_ahead_bytes &&
 		   (n->streak >= STREAK_STANDBY ||
-			(n->streak > 0 && ahead->mode == FETCH_RECOVERY));
+			(n->streak > 0 && ahead->mode == FETCH_RECOVERY)) &&
+		   !fetch_spool_paused(&ahead->spool);
 }
 
 static struct prefetch_job

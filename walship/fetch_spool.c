@@ -16,15 +16,23 @@
 
 #define COMING_NAME_MAX (WAL_NAME_MAX + 8)
 
+static const char PAUSE_NAME[] = "pause";
+
 static bool
-too_old(const struct stat *st)
+older_than(const struct stat *st, int64_t seconds)
 {
 	struct timespec now;
 
 	(void) clock_gettime(CLOCK_REALTIME, &now);
 	/* A clock that was set back tells nothing. */
 	return st->st_mtim.tv_sec > now.tv_sec + 1 ||
-		   now.tv_sec - st->st_mtim.tv_sec > FETCH_SPOOL_AGE_MAX_S;
+		   now.tv_sec - st->st_mtim.tv_sec > seconds;
+}
+
+static bool
+too_old(const struct stat *st)
+{
+	return older_than(st, FETCH_SPOOL_AGE_MAX_S);
 }
 
 static bool
@@ -114,6 +122,22 @@ fetch_spool_comes(const struct spool *spool, const struct wal_name *name)
 
 	coming_name(text, name);
 	return spool->fd >= 0 && faccessat(spool->fd, text, F_OK, 0) == 0;
+}
+
+void
+fetch_spool_pause(const struct spool *spool)
+{
+	(void) spool_write(spool, PAUSE_NAME, "", 0);
+}
+
+bool
+fetch_spool_paused(const struct spool *spool)
+{
+	struct stat st;
+
+	return spool->fd >= 0 &&
+		   fstatat(spool->fd, PAUSE_NAME, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+		   !older_than(&st, FETCH_SPOOL_PAUSE_S);
 }
 
 static DIR *

@@ -12,7 +12,7 @@
  * the same address: so no file is used that is older than an hour.
  *
  * Beside them: "asked" (fetch_note.h), "lock" (worker.h), and for each segment
- * that the worker is fetching an empty file "<name>.coming".
+ * that the worker is fetching an empty file "<name>.coming"; and "pause".
  */
 #ifndef WALSHIP_FETCH_SPOOL_H
 #define WALSHIP_FETCH_SPOOL_H
@@ -46,6 +46,14 @@ extern void
 fetch_spool_came(const struct spool *spool, const struct wal_name *name);
 extern bool
 fetch_spool_comes(const struct spool *spool, const struct wal_name *name);
+
+/*
+ * After a failure nothing is fetched ahead for a while: a full disk, say,
+ * would otherwise make each call fetch four segments in vain.
+ */
+#define FETCH_SPOOL_PAUSE_S 30
+extern void fetch_spool_pause(const struct spool *spool);
+extern bool fetch_spool_paused(const struct spool *spool);
 
 /* Removes the segments before that one, on any timeline. */
 extern void fetch_spool_pass(const struct spool *spool, uint64_t segno,

@@ -60,6 +60,7 @@ struct prefetch
 	pthread_mutex_t lock; /* for all below */
 	pthread_cond_t changed;
 	bool done;                  /* no thread takes another segment */
+	bool failed;                /* one could not be had */
 	unsigned active;            /* threads that have not ended */
 	uint32_t reads;             /* the timeline the server reads from */
 	uint64_t base;              /* the segment it asked for last */
@@ -182,6 +183,8 @@ fetch_ahead(void *arg)
 	/* The others end what they have begun, and take nothing more. */
 	stop(p);
 	(void) pthread_mutex_lock(&p->lock);
+	if (status != ST_OK && status != ST_MISSING && status != ST_CANCELLED)
+		p->failed = true;
 	*f->busy = 0;
 	p->active--;
 	(void) pthread_mutex_unlock(&p->lock);
@@ -399,6 +402,8 @@ prefetch(const struct prefetch_job *job, const struct worker *worker)
 	fetch_spool_clean(job->spool, false);
 	fetch_spool_clean_others(job->spool);
 	run(&p, worker);
+	if (p.failed)
+		fetch_spool_pause(job->spool);
 	if (!in_recovery(job->datadir) ||
 		(worker != NULL && !worker_wanted(worker)))
 		fetch_spool_clean(job->spool, true);
