@@ -1,4 +1,4 @@
-"""pgBackRest's archiving, with LZ4 and its cipher, as wal-push's peer."""
+"""pgBackRest's archiving, with LZ4 and its cipher, as our peer."""
 
 from __future__ import annotations
 
@@ -33,6 +33,15 @@ def configure(
     home: Path, cluster: Cluster, keys: Mapping[str, str], connections: int = 0
 ) -> list[str]:
     """Its command, with a new repository; asynchronous with connections."""
+    command = describe(home, cluster, keys, connections)
+    run([*command, "stanza-create"], user=roots.PG_USER, cwd=home)
+    return command
+
+
+def describe(
+    home: Path, cluster: Cluster, keys: Mapping[str, str], connections: int = 0
+) -> list[str]:
+    """The same with a repository that is there."""
     home.mkdir()
     for name in ("lock", "log", "spool"):
         (home / name).mkdir()
@@ -69,6 +78,4 @@ def configure(
     )
     for path in [home, *home.rglob("*")]:
         shutil.chown(path, roots.PG_USER, roots.PG_USER)
-    command = ["pgbackrest", f"--config={conf}", "--stanza=b"]
-    run([*command, "stanza-create"], user=roots.PG_USER, cwd=home)
-    return command
+    return ["pgbackrest", f"--config={conf}", "--stanza=b"]
