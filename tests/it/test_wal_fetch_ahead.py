@@ -110,12 +110,14 @@ def test_recovery(ahead: World, fault_proxy: FaultProxy) -> None:
     times = Counter(asked(fault_proxy))
     *before, last, absent = sorted(set(ahead.calls.read_text().split()) & set(times))
     assert len(before) > ROWS_2 - 2
-    # A call may come before the worker has begun, and do the same.
-    assert sum(times[name] for name in before) <= len(before) + 2
+    # A call that comes before the worker has begun with it does the same.
+    assert max(times[name] for name in before) <= 2
+    assert sum(times[name] for name in before) < 2 * len(before)
     # The server asks for the last one again, and for the first absent one.
     assert times[last] <= 3 and times[absent] <= 3
     beyond = [name for name in times if name > absent]
-    assert len(beyond) <= 3 and {times[name] for name in beyond} <= {1}
+    # Each thread of the worker may come to one that is not there.
+    assert len(beyond) <= 4 and {times[name] for name in beyond} <= {1}
     wait_for(lambda: no_worker(ahead), "the worker ends")
     assert leftovers(ahead) == []
 
@@ -430,8 +432,8 @@ def test_call_waits_for_what_comes(ahead: World, fault_proxy: FaultProxy) -> Non
     promoted(cluster, ROWS_2, 3)
     times = Counter(asked(fault_proxy))
     whole = [n for n in times if ahead.object(n).exists() and n < max(times)]
-    # The last one is asked for again; and see test_recovery.
-    assert sum(times[n] - 1 for n in whole) <= 3, times
+    # But for the first of them; and the last one is asked for again.
+    assert sum(times[n] == 1 for n in whole) >= len(whole) // 2, times
 
 
 # --- kills ------------------------------------------------------------------
