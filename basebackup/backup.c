@@ -184,6 +184,8 @@ summarize(struct backup *b)
 	s->digest_key = b->begun.digest_key;
 	s->system_identifier = facts->system_identifier;
 	s->label = b->options->label;
+	s->nannotations = b->options->nannotations;
+	s->annotations = b->options->annotations;
 	s->server_version = facts->version;
 	s->timeline = b->pub.received.stop_timeline;
 	s->start_lsn = b->result->start_lsn;
@@ -304,6 +306,7 @@ backup_result_members(const struct backup_result *r, struct json *json)
 	char lsn[LSN_TEXT_MAX];
 
 	json_text(json, "label", r->label);
+	json_texts(json, "annotations", r->nannotations, r->annotations);
 	json_text(json, "start_lsn", lsn_format(r->start_lsn, lsn));
 	json_text(json, "stop_lsn", lsn_format(r->stop_lsn, lsn));
 	json_int(json, "timeline", r->timeline);
@@ -362,6 +365,8 @@ backup_run(const struct backup_source *source,
 
 	memset(result, 0, sizeof(*result));
 	result->label = options->label;
+	result->nannotations = options->nannotations;
+	result->annotations = options->annotations;
 	result->checksums_verified =
 		source->facts->data_checksums && !options->no_verify;
 	(void) host_name(b.host);

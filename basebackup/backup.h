@@ -35,6 +35,8 @@
 struct backup_options
 {
 	const char *label;
+	size_t nannotations;
+	const char *const *annotations; /* "KEY=VALUE" */
 	bool fast_checkpoint;
 	uint32_t max_rate_kb; /* 0: unlimited */
 	bool no_verify;       /* the server does not verify page checksums */
@@ -47,7 +49,9 @@ struct backup_options
 
 struct backup_result
 {
-	const char *label; /* of the options */
+	const char *label; /* of the options, as are the annotations */
+	size_t nannotations;
+	const char *const *annotations;
 	char id[BACKUP_ID_ROOM];
 	uint64_t files;
 	uint64_t bytes;

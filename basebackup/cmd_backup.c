@@ -9,13 +9,18 @@
 #include "basebackup/backup.h"
 #include "basebackup/command.h"
 #include "basebackup/json.h"
+#include "basebackup/manifest_read.h"
 #include "common/cli.h"
 #include "common/log.h"
 
 /* The server's own limits. */
 #define LABEL_MAX_BYTES 1000
-#define RATE_MIN_KB     32
-#define RATE_MAX_KB     1048576
+
+/* Of all together, so that a manifest's reader has room. */
+#define ANNOTATIONS_MAX_BYTES 1000
+
+#define RATE_MIN_KB 32
+#define RATE_MAX_KB 1048576
 
 static const char help[] =
 	"Usage: walship backup [OPTION]...\n"
@@ -27,6 +32,8 @@ static const char help[] =
 	"that fails leaves nothing that counts.\n"
 	"\n" PG_OPTIONS_HELP "\n"
 	"  -l, --label=LABEL          the backup's label (default \"walship\")\n"
+	"      --annotate=KEY=VALUE   something to remember with the backup, shown by\n"
+	"                             list --json; repeatable\n"
 	"  -c, --checkpoint=MODE      \"spread\" begins gently, within the time of\n"
 	"                             a regular checkpoint (the default); \"fast\"\n"
 	"                             begins at once, at the price of more I/O\n"
@@ -52,7 +59,8 @@ enum
 	OPT_NO_VERIFY,
 	OPT_JSON,
 	OPT_FULL,
-	OPT_INCREMENTAL
+	OPT_INCREMENTAL,
+	OPT_ANNOTATE
 };
 
 struct arguments
@@ -60,6 +68,8 @@ struct arguments
 	struct cli_common common;
 	struct pg_options pg;
 	struct backup_options backup;
+	const char *annotations[MANIFEST_ANNOTATIONS];
+	size_t annotations_len;
 	bool json;
 };
 
@@ -74,6 +84,29 @@ label_valid(const char *label)
 			return false;
 	}
 	return true;
+}
+
+/* -1, or the code to exit with. */
+static int
+add_annotation(struct arguments *a, const char *text)
+{
+	static const char key[] = "abcdefghijklmnopqrstuvwxyz"
+							  "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
+	size_t n = strspn(text, key);
+
+	if (n == 0 || text[n] != '=' || !label_valid(text))
+		return cli_usage(a->common.program,
+						 "--annotate needs KEY=VALUE, the key of letters, "
+						 "digits, \".\", \"_\" and \"-\"");
+	a->annotations_len += strlen(text);
+	if (a->backup.nannotations == MANIFEST_ANNOTATIONS ||
+		a->annotations_len > ANNOTATIONS_MAX_BYTES)
+		return cli_usage(a->common.program,
+						 "more than %d annotations, or %d bytes of them",
+						 MANIFEST_ANNOTATIONS, ANNOTATIONS_MAX_BYTES);
+	a->annotations[a->backup.nannotations++] = text;
+	a->backup.annotations = a->annotations;
+	return -1;
 }
 
 /* "32768", "32768k" or "32M", in kB per second. */
@@ -130,6 +163,8 @@ take_option(struct arguments *a, int opt, char **argv)
 								 "second, not \"%s\"",
 								 RATE_MIN_KB, RATE_MAX_KB, optarg);
 			return -1;
+		case OPT_ANNOTATE:
+			return add_annotation(a, optarg);
 		case OPT_COMPRESS:
 			a->backup.lz4 = strcmp(optarg, "server-lz4") == 0;
 			if (!a->backup.lz4 && strcmp(optarg, "none") != 0)
@@ -169,6 +204,7 @@ take_arguments(struct arguments *a, int argc, char **argv)
 		CLI_OPTIONS,
 		PG_LONG_OPTIONS,
 		{"label", required_argument, NULL, OPT_LABEL},
+		{"annotate", required_argument, NULL, OPT_ANNOTATE},
 		{"checkpoint", required_argument, NULL, OPT_CHECKPOINT},
 		{"max-rate", required_argument, NULL, OPT_MAX_RATE},
 		{"compress", required_argument, NULL, OPT_COMPRESS},

@@ -95,11 +95,26 @@ json_time(struct json *json, const char *key, int64_t time_s)
 }
 
 static void
+json_annotations(struct json *json, const struct backup_summary *s)
+{
+	const char *text = s->annotations;
+
+	json_array(json, "annotations");
+	for (size_t i = 0; i < s->nannotations; i++)
+	{
+		json_string(json, text);
+		text += strlen(text) + 1;
+	}
+	json_array_end(json);
+}
+
+static void
 json_summary(struct json *json, const struct row *row)
 {
 	const struct backup_summary *s = &row->backup->summary;
 
 	json_text(json, "label", s->label);
+	json_annotations(json, s);
 	json_text(json, "type", type_name(s));
 	json_time(json, "start_time", s->start_time);
 	json_time(json, "stop_time", s->stop_time);

@@ -207,6 +207,16 @@ json_string(struct json *json, const char *value)
 }
 
 void
+json_texts(struct json *json, const char *key, size_t count,
+		   const char *const *values)
+{
+	json_array(json, key);
+	for (size_t i = 0; i < count; i++)
+		json_string(json, values[i]);
+	json_array_end(json);
+}
+
+void
 json_array_end(struct json *json)
 {
 	check(json, yajl_gen_array_close(json->gen));

@@ -35,6 +35,10 @@ extern void json_path(struct json *json, const char *key, const char *path);
 extern void json_array(struct json *json, const char *key);
 extern void json_element(struct json *json, int64_t value);
 extern void json_string(struct json *json, const char *value);
+
+/* A whole array of texts. */
+extern void json_texts(struct json *json, const char *key, size_t count,
+					   const char *const *values);
 extern void json_inner(struct json *json);
 extern void json_array_end(struct json *json);
 

@@ -23,6 +23,8 @@ struct manifest_summary
 	const char *id;
 	uint64_t system_identifier;
 	const char *label;
+	size_t nannotations;
+	const char *const *annotations; /* "KEY=VALUE" */
 	int server_version;
 	uint32_t timeline;
 	size_t nbases;

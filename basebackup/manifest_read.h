@@ -29,13 +29,17 @@
 #include "common/err.h"
 #include "common/object.h"
 
-#define MANIFEST_PATH_MAX    1024 /* bytes, without a terminating zero */
-#define MANIFEST_LABEL_MAX   1024
-#define MANIFEST_HOST_MAX    255
-#define MANIFEST_VERSION_MAX 63
-#define MANIFEST_FRAMES_MAX  65536 /* of one pack */
-#define MANIFEST_PACK_DATA   ((uint32_t) 16 << 20)
-#define MANIFEST_PACKS_MAX   ((uint32_t) 1 << 24) /* 256 TB of data */
+#define MANIFEST_PATH_MAX  1024 /* bytes, without a terminating zero */
+#define MANIFEST_LABEL_MAX 1024
+#define MANIFEST_HOST_MAX  255
+
+/* Bytes of all annotations, each with a terminating zero; how many. */
+#define MANIFEST_ANNOTATIONS_MAX 1024
+#define MANIFEST_ANNOTATIONS     16
+#define MANIFEST_VERSION_MAX     63
+#define MANIFEST_FRAMES_MAX      65536 /* of one pack */
+#define MANIFEST_PACK_DATA       ((uint32_t) 16 << 20)
+#define MANIFEST_PACKS_MAX       ((uint32_t) 1 << 24) /* 256 TB of data */
 
 /* What this version knows of "requires". */
 #define MANIFEST_FEATURE_MAPS "maps"
@@ -46,7 +50,9 @@ struct backup_summary
 	size_t nbases;
 	uint64_t system_identifier;
 	char label[MANIFEST_LABEL_MAX + 1];
-	int server_version; /* 150020 */
+	size_t nannotations;
+	char annotations[MANIFEST_ANNOTATIONS_MAX]; /* one after another */
+	int server_version;                         /* 150020 */
 	uint32_t timeline;
 	uint64_t start_lsn;
 	uint64_t stop_lsn;

@@ -65,6 +65,34 @@ get_big(const struct jsonl_line *line, const char *name, uint64_t *out,
 	return jsonl_get_uint(line, name, INT64_MAX, out, err);
 }
 
+/* Texts "KEY=VALUE"; backups without any may lack the member. */
+static enum status
+get_annotations(const struct jsonl_line *line, struct backup_summary *s,
+				struct err *err)
+{
+	const struct jsonl_member *m = jsonl_find(line, "annotations");
+	const char *text;
+	size_t len = 0;
+
+	if (m == NULL || (m->type == JSONL_NUMBERS && m->count == 0))
+		return ST_OK;
+	if (m->type != JSONL_TEXTS || m->count > MANIFEST_ANNOTATIONS)
+		return jsonl_invalid(line, "annotations", err);
+	text = m->text;
+	for (size_t i = 0; i < m->count; i++)
+	{
+		size_t one = strlen(text + len) + 1;
+
+		if (strchr(text + len, '=') == NULL ||
+			one > sizeof(s->annotations) - len)
+			return jsonl_invalid(line, "annotations", err);
+		len += one;
+	}
+	memcpy(s->annotations, text, len);
+	s->nannotations = m->count;
+	return ST_OK;
+}
+
 static enum status
 get_identity(const struct jsonl_line *line, struct backup_summary *s,
 			 struct err *err)
@@ -247,6 +275,7 @@ manifest_summary_read(const struct jsonl_line *line,
 
 	if ((st = get_names(line, &s, err)) != ST_OK ||
 		(st = get_identity(line, &s, err)) != ST_OK ||
+		(st = get_annotations(line, &s, err)) != ST_OK ||
 		(st = get_position(line, &s, err)) != ST_OK ||
 		(st = get_cluster(line, &s, err)) != ST_OK ||
 		(st = get_chain(line, &s, err)) != ST_OK ||

@@ -337,6 +337,7 @@ make_summary(struct manifest_writer *w, struct manifest_summary *s,
 	summary_names(w, s);
 	json_text(json, "system_identifier", sysid);
 	json_text(json, "label", s->label);
+	json_texts(json, "annotations", s->nannotations, s->annotations);
 	json_int(json, "server_version", s->server_version);
 	json_int(json, "timeline", s->timeline);
 	lsn_member(json, "start_lsn", s->start_lsn);

@@ -329,16 +329,17 @@ workers_free(struct pack_pool *pool)
 			repo_close(&w->repo);
 	}
 	free(pool->workers);
+	pool->workers = NULL;
 }
 
-void
-pack_pool_free(struct pack_pool *pool)
+/* Ends the workers; stop: also what they are doing. */
+static void
+close_workers(struct pack_pool *pool, bool stop)
 {
-	if (pool == NULL)
-		return;
 	(void) pthread_mutex_lock(&pool->lock);
 	pool->closing = true;
-	pool->stop = 1;
+	if (stop)
+		pool->stop = 1;
 	(void) pthread_cond_broadcast(&pool->changed);
 	(void) pthread_mutex_unlock(&pool->lock);
 	workers_free(pool);
@@ -348,6 +349,17 @@ pack_pool_free(struct pack_pool *pool)
 		free(pool->packs[i].data);
 	}
 	free(pool->packs);
+	pool->packs = NULL;
+	pool->npacks = 0;
+	pool->empty = NULL;
+}
+
+void
+pack_pool_free(struct pack_pool *pool)
+{
+	if (pool == NULL)
+		return;
+	close_workers(pool, true);
 	for (int i = 0; i < PACK_KINDS; i++)
 	{
 		if (pool->records[i] != NULL)
@@ -450,6 +462,8 @@ pack_pool_drain(struct pack_pool *pool, struct err *err)
 	while (status == ST_OK && pool->outstanding > 0)
 		status = wait_a_while(pool, err);
 	(void) pthread_mutex_unlock(&pool->lock);
+	if (status == ST_OK)
+		close_workers(pool, false);
 	return status;
 }
 

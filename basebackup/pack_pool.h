@@ -88,7 +88,10 @@ pack_pool_take(struct pack_pool *pool, enum pack_kind kind, struct pack **out,
 extern enum status pack_pool_put(struct pack_pool *pool, struct pack *pack,
 								 struct err *err) ERR_CHECK;
 
-/* Waits until all that was handed over is in the store. */
+/*
+ * Waits until all that was handed over is in the store, and gives back the
+ * memory that packs need: there can be no other.
+ */
 extern enum status
 pack_pool_drain(struct pack_pool *pool, struct err *err) ERR_CHECK;
 

@@ -21,6 +21,12 @@ def site(walship: Programs, new_cluster: ClusterFactory, dir_config: Path) -> Si
     return Site(walship, new_cluster, dir_config, checksums=True)
 
 
+USAGE = [
+    *("--compress=gzip", "--compress=", "--json=x", "--annotate=x", "--annotate==x"),
+    *("--annotate=a b=x", "--annotate=a=\x01", f"--annotate=a={'x' * 999}"),
+]
+
+
 def stored(site: Site) -> Stored:
     return stored_by(site.config, site.primary.system_identifier(), None)
 
@@ -63,6 +69,18 @@ def test_json(site: Site) -> None:
     assert told["duration_ms"] >= summary["duration_ms"] > 0
     row = site.list()[0]
     assert (row["id"], row["stop_lsn"]) == (told["id"], told["stop_lsn"])
+
+
+def test_annotations(site: Site) -> None:
+    texts = ["release=4.2", 'why=before the \u00fcbung = "big" one', "empty="]
+    told = result(site, *(f"--annotate={text}" for text in texts))
+    plain = result(site)
+    assert (told["annotations"], plain["annotations"]) == (texts, [])
+    assert [row["annotations"] for row in site.list()] == [texts, []]
+    assert stored(site).reports("backup")[0]["annotations"] == texts
+    most = [f"--annotate=k{n}={'x' * 59}" for n in range(16)]
+    assert len(result(site, *most)["annotations"]) == 16  # type: ignore[arg-type]
+    assert site.run("list").status == 0
 
 
 def test_failure_prints_nothing(site: Site) -> None:
@@ -118,7 +136,7 @@ def test_no_checksums_to_verify(
     assert "not verified" not in site.run("list").check().out
 
 
-@pytest.mark.parametrize("option", ["--compress=gzip", "--compress=", "--json=x"])
+@pytest.mark.parametrize("option", USAGE)
 def test_usage(walship: Programs, option: str) -> None:
     done = walship.run("walship", "backup", option)
     assert done.status == 2 and re.match("walship backup: ", done.err)
