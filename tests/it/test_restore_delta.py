@@ -357,3 +357,66 @@ def test_config_outside(
     assert (config / "mine").exists()
     (config / "mine").unlink()
     assert tree(config) == fresh
+
+
+# --- of a backup that refers to older ones, and with too little room ----------------
+
+
+@pytest.mark.versions
+def test_incremental(site: Site) -> None:
+    """Pieces of older packs are compared and fetched as those of any other."""
+    site.load()
+    site.backup()
+    for _ in range(2):
+        site.primary.sql("update pgbench_accounts set abalance = 7 where aid % 900 = 5")
+        site.primary.sql("vacuum pgbench_accounts")
+        site.primary.sql("insert into marks select coalesce(max(n), 0) + 1 from marks")
+        last = site.backup()
+    site.settle()
+    assert site.list()[-1]["id"] == last
+    fresh = tree(site.restore(start=False).data)
+    first = site.list()[0]["id"]
+    # From what an older backup holds to the newest, and from damage.
+    copy = site.copy()
+    site.run(
+        "restore", first, "--target-immediate", f"--target-dir={copy.data}"
+    ).check()
+    delta(site, copy)
+    assert tree(copy.data) == fresh
+    big = max(copy.data.glob("base/*/*"), key=lambda path: path.stat().st_size)
+    as_postgres(
+        f"""
+        printf x | dd of={big} bs=1 seek=3000000 conv=notrunc status=none
+        truncate -s -200000 {big}
+        """
+    )
+    delta(site, copy)
+    assert tree(copy.data) == fresh
+    copy.verifybackup(copy.data, "--no-parse-wal").check()
+    copy.start()
+    copy.wait_sql("select not pg_is_in_recovery()")
+    assert copy.value(FINGERPRINT) == site.primary.value(FINGERPRINT)
+
+
+def test_disk_full(site: Site, work_dir: Path) -> None:
+    """In the middle, as the check beforehand cannot see: no more inodes."""
+    site.load()
+    site.backup()
+    site.settle()
+    fresh = tree(site.restore(start=False).data)
+    small = work_dir / "small"
+    small.mkdir()
+    how = "size=200m,mode=777,nr_inodes="
+    run(["mount", "-t", "tmpfs", "-o", f"{how}500", "tmpfs", small]).check()
+    try:
+        target = small / "data"
+        done = site.run("restore", f"--target-dir={target}")
+        assert done.status == 1 and "No space left on device" in done.err
+        assert "Repeat this with --delta" in done.err
+        assert not (target / "global/pg_control").exists()
+        assert site.run("restore", "--delta", f"--target-dir={target}").status == 1
+        run(["mount", "-o", f"remount,{how}5000", small]).check()
+        site.run("restore", "--delta", f"--target-dir={target}").check()
+        assert tree(target) == fresh
+    finally:
+        run(["umount", small]).check()
