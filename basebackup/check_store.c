@@ -176,6 +176,19 @@ tell_clock(struct check *check, int64_t offset_ms)
 }
 
 static void
+tell_settings(struct check *check, const struct store_features *f)
+{
+	check_tell(check, CHECK_OK, "versioning", NULL,
+			   f->versioned ? "on: what is deleted stays, and is paid for, "
+							  "until a lifecycle rule removes old versions"
+							: "off");
+	check_tell(check, CHECK_OK, "object_lock", NULL,
+			   f->object_lock ? "on: objects cannot be deleted before their "
+								"retention ends"
+							  : "off");
+}
+
+static void
 tell_features(struct check *check, const struct session *session,
 			  const struct store_features *f)
 {
@@ -190,14 +203,8 @@ tell_features(struct check *check, const struct session *session,
 				   "failed primary cannot come back.",
 				   "the store overwrites existing objects: a split brain is "
 				   "not excluded");
-	check_tell(check, CHECK_OK, "versioning", NULL,
-			   f->versioned ? "on: what is deleted stays, and is paid for, "
-							  "until a lifecycle rule removes old versions"
-							: "off");
-	check_tell(check, CHECK_OK, "object_lock", NULL,
-			   f->object_lock ? "on: objects cannot be deleted before their "
-								"retention ends"
-							  : "off");
+	if (f->settings_known)
+		tell_settings(check, f);
 	tell_lifecycle(check, f, session->cfg->backup_max_age_ms);
 	tell_clock(check, f->clock_offset_ms);
 }

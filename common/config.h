@@ -46,6 +46,12 @@ enum config_addressing
 	ADDRESSING_VIRTUAL
 };
 
+enum config_signature
+{
+	SIGNATURE_V4,
+	SIGNATURE_V2 /* by libs3, the module s3v2 */
+};
+
 enum config_tls
 {
 	TLS_1_2,
@@ -90,6 +96,7 @@ struct config
 	char *s3_ca_file;
 	char *s3_client_cert; /* certificate and key in one file, NULL: none */
 	enum config_tls s3_tls_min;
+	enum config_signature s3_signature;
 	bool s3_tls_verify;      /* default on */
 	bool s3_conditional_put; /* default on; off: HEAD first */
 	bool s3_requester_pays;  /* default off */

@@ -24,6 +24,7 @@ static const char *const encryption_words[] = {"xchacha20-poly1305", "none",
 											   NULL};
 static const char *const addressing_words[] = {"auto", "path", "virtual",
 											   NULL};
+static const char *const signature_words[] = {"v4", "v2", NULL};
 static const char *const tls_words[] = {"1.2", "1.3", NULL};
 static const char *const log_format_words[] = {"text", "json", NULL};
 static const char *const log_level_words[] = {"error", "warning", "info",
@@ -56,6 +57,8 @@ const struct config_option config_options[] = {
 	 .help = "region that requests are signed for"},
 	{FIELD(s3_addressing), .kind = KIND_WORD, .words = addressing_words,
 	 .def = "auto", .help = "bucket in the URL: auto, path or virtual (host)"},
+	{FIELD(s3_signature), .kind = KIND_WORD, .words = signature_words,
+	 .def = "v4", .help = "v4, or v2 for stores that know nothing newer"},
 	{FIELD(s3_access_key_id), .kind = KIND_STRING, .credential = true,
 	 .help = "S3 access key id"},
 	{FIELD(s3_secret_access_key), .kind = KIND_STRING, .secret = true,

@@ -465,6 +465,7 @@ dirstore_features(struct store *store, struct store_features *out,
 	snprintf(key, sizeof(key), ".walship-probe-%016llx",
 			 (unsigned long long) random);
 	memset(out, 0, sizeof(*out));
+	out->settings_known = true;
 	out->lifecycle_known = true;
 	snprintf(out->endpoint, sizeof(out->endpoint), "file://%s", ds->root);
 

@@ -239,7 +239,7 @@ s3_features(struct store *base, struct store_features *out, struct err *err)
 		.permission = "s3:GetBucketObjectLockConfiguration",
 		.subject = "whether the bucket has object lock"};
 	struct s3_store *store = (struct s3_store *) base;
-	struct store_features found = {.conditional_put = false};
+	struct store_features found = {.settings_known = true};
 	enum status status;
 
 	s3_address_text(&store->address, found.endpoint, sizeof found.endpoint);

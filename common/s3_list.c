@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/s3_deliver.h"
+
 #define PAGE_KEYS 1000
 
 static char *
@@ -95,98 +97,16 @@ s3_list_fetch(struct s3_store *store, const struct s3_list_request *request,
 
 /* --- delivering ---------------------------------------------------------- */
 
-struct listing
-{
-	struct s3_store *store;
-	const char *prefix;
-	const char *start_after; /* NULL: none */
-	store_lister lister;
-	void *arg;
-	char last[STORE_KEY_MAX + 1]; /* the greatest delivered, "" at first */
-};
-
-static int
-by_name(const void *a, const void *b)
-{
-	const struct s3_list_entry *one = a;
-	const struct s3_list_entry *two = b;
-
-	return strcmp(one->name, two->name);
-}
-
-/* Objects that other tools left there are nobody's business here. */
-static bool
-is_ours(const char *key, bool is_prefix)
-{
-	char text[STORE_KEY_MAX];
-	size_t len = strlen(key);
-
-	if (!is_prefix)
-		return store_key_valid(key);
-	if (len < 2 || len >= sizeof text || key[len - 1] != '/')
-		return false;
-	memcpy(text, key, len - 1);
-	text[len - 1] = '\0';
-	return store_key_valid(text);
-}
-
-static enum status
-deliver_entry(struct listing *l, const struct s3_list_entry *entry,
-			  struct err *err)
-{
-	const char *key = s3_address_relative(&l->store->address, entry->name);
-	struct store_entry out = {.key = key, .is_prefix = entry->is_prefix};
-
-	if (key == NULL || strncmp(key, l->prefix, strlen(l->prefix)) != 0)
-		return err_set(err, ST_CONFIG,
-					   "cannot list what begins with \"%s\": the store "
-					   "answers with \"%.256s\"",
-					   l->prefix, entry->name);
-	if (!is_ours(key, entry->is_prefix))
-		return ST_OK;
-
-	/* Where start-after meets a common prefix, stores differ. */
-	if (l->start_after != NULL && strcmp(key, l->start_after) <= 0)
-		return ST_OK;
-	if (l->last[0] != '\0' && strcmp(key, l->last) <= 0)
-		return err_set(err, ST_CONFIG,
-					   "cannot list what begins with \"%s\": the store lists "
-					   "\"%s\" after \"%s\"",
-					   l->prefix, key, l->last);
-	(void) snprintf(l->last, sizeof l->last, "%s", key);
-	if (!entry->is_prefix)
-	{
-		out.stat.size_bytes = entry->size_bytes;
-		out.stat.modified = entry->modified_s;
-		memcpy(out.stat.storage_class, entry->storage_class,
-			   sizeof out.stat.storage_class);
-		out.stat.archived = s3_class_archived(entry->storage_class);
-	}
-	return l->lister(l->arg, &out, err);
-}
-
-/* Keys and common prefixes come in two sequences, each in order. */
-static enum status
-deliver_page(struct listing *l, struct s3_list_page *page, struct err *err)
-{
-	enum status status = ST_OK;
-
-	if (page->nentries > 1)
-		qsort(page->entries, page->nentries, sizeof page->entries[0], by_name);
-	for (size_t i = 0; status == ST_OK && i < page->nentries; i++)
-		status = deliver_entry(l, &page->entries[i], err);
-	return status;
-}
-
 enum status
 s3_list(struct store *base, const char *prefix, const char *start_after,
 		bool shallow, store_lister lister, void *arg, struct err *err)
 {
-	struct listing l = {.store = (struct s3_store *) base,
-						.prefix = prefix,
-						.start_after = start_after,
-						.lister = lister,
-						.arg = arg};
+	struct s3_store *store = (struct s3_store *) base;
+	struct s3_delivery delivery = {.address = &store->address,
+								   .prefix = prefix,
+								   .start_after = start_after,
+								   .lister = lister,
+								   .arg = arg};
 	struct s3_list_request request = {.prefix = prefix,
 									  .start_after = start_after,
 									  .shallow = shallow,
@@ -200,9 +120,9 @@ s3_list(struct store *base, const char *prefix, const char *start_after,
 		struct s3_list_page page = {.entries = NULL};
 
 		request.token = token;
-		status = s3_list_fetch(l.store, &request, &page, err);
+		status = s3_list_fetch(store, &request, &page, err);
 		if (status == ST_OK)
-			status = deliver_page(&l, &page, err);
+			status = s3_deliver_page(&delivery, &page, err);
 		more = status == ST_OK && page.truncated;
 		if (more && token != NULL && strcmp(token, page.next_token) == 0)
 			status = err_set(err, ST_CONFIG,

@@ -143,12 +143,19 @@ s3_tags_complaint(const char *value)
 /* --- others --------------------------------------------------------------
  */
 
+bool
+s3_class_archived(const char *storage_class)
+{
+	return strcmp(storage_class, "GLACIER") == 0 ||
+		   strcmp(storage_class, "DEEP_ARCHIVE") == 0;
+}
+
 const char *
 s3_storage_class_complaint(const char *value)
 {
 	size_t len = strlen(value);
 
-	if (strcmp(value, "GLACIER") == 0 || strcmp(value, "DEEP_ARCHIVE") == 0)
+	if (s3_class_archived(value))
 		return "Objects of that class cannot be read before a restore of "
 			   "hours, and backup and wal-push read what they stored. Have a "
 			   "lifecycle rule move old objects there, if that is meant.";

@@ -55,6 +55,9 @@ struct s3_tag
 extern bool s3_tags_next(const char **pos, struct s3_tag *out)
 	__attribute__((warn_unused_result));
 
+/* True for classes that answer a get only after a restore of hours. */
+extern bool s3_class_archived(const char *storage_class);
+
 /* What is allowed instead of the value, a sentence; NULL: it is good. */
 extern const char *s3_storage_class_complaint(const char *value);
 extern const char *s3_sse_complaint(const char *value);

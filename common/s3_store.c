@@ -14,13 +14,6 @@ of(struct store *base)
 	return (struct s3_store *) base;
 }
 
-bool
-s3_class_archived(const char *storage_class)
-{
-	return strcmp(storage_class, "GLACIER") == 0 ||
-		   strcmp(storage_class, "DEEP_ARCHIVE") == 0;
-}
-
 /* --- get ----------------------------------------------------------------- */
 
 struct get

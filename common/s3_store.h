@@ -91,9 +91,6 @@ extern enum status
 s3_list_fetch(struct s3_store *store, const struct s3_list_request *request,
 			  struct s3_list_page *page, struct err *err) ERR_CHECK;
 
-/* True for classes that answer a get only after a restore of hours. */
-extern bool s3_class_archived(const char *storage_class);
-
 /* The operations; each one attempt, see store.h. */
 extern enum status s3_head(struct store *base, const char *key,
 						   struct store_stat *stat, struct err *err) ERR_CHECK;

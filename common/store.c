@@ -3,8 +3,6 @@
  */
 #include "common/store.h"
 
-#include <dlfcn.h>
-#include <libgen.h>
 #include <limits.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -12,13 +10,12 @@
 #include <unistd.h>
 
 #include "common/log.h"
-#include "walship_build.h"
+#include "common/store_internal.h"
 
 #define RETRY_BASE_MS 100
 #define RETRY_CAP_MS  10000
 #define PROBE_KEY     ".walship-probe-condition"
 #define REMOVE_BATCH  1000
-#define MODULE_FILE   "walship-s3.so"
 #define READ_ROOM     ((size_t) 64 * 1024)
 
 /* A prefix is a key, nothing, or either with a '/' behind it. */
@@ -47,69 +44,6 @@ check_key(const char *key, struct err *err)
 				   STORE_KEY_MAX, key);
 }
 
-/*
- * Loads the s3 module from beside the program (a build directory), else from
- * where it was installed.  It stays loaded: libcurl's and libcrypto's exit
- * handlers do not survive an unloading.
- */
-static void *
-load_module(struct err *err)
-{
-	char path[PATH_MAX];
-	ssize_t len = readlink("/proc/self/exe", path, sizeof(path) - 1);
-	const char *reason;
-	void *module;
-
-	if (len > 0)
-	{
-		const char *dir;
-		char beside[PATH_MAX + sizeof(MODULE_FILE) + 1];
-
-		path[len] = '\0';
-		dir = dirname(path);
-		stpcpy(stpcpy(stpcpy(beside, dir), "/"), MODULE_FILE);
-		if (access(beside, F_OK) == 0)
-		{
-			module = dlopen(beside, RTLD_NOW | RTLD_LOCAL);
-			if (module != NULL)
-				return module;
-			reason = dlerror();
-			err_set(err, ST_CONFIG, "could not load module \"%s\": %s", beside,
-					reason != NULL ? reason : "no reason given");
-			return NULL;
-		}
-	}
-	module = dlopen(WALSHIP_MODULE_DIR "/" MODULE_FILE, RTLD_NOW | RTLD_LOCAL);
-	if (module != NULL)
-		return module;
-	reason = dlerror();
-	err_set(err, ST_CONFIG, "could not load module \"%s\": %s",
-			WALSHIP_MODULE_DIR "/" MODULE_FILE,
-			reason != NULL ? reason : "no reason given");
-	err_hint(err, "Repositories in S3 need this module and the libraries "
-				  "libcurl, libcrypto and libexpat.");
-	return NULL;
-}
-
-static enum status
-open_s3(const struct config *cfg, struct store **out, struct err *err)
-{
-	s3_store_open_fn open_fn;
-	void *module = load_module(err);
-	void *symbol;
-
-	if (module == NULL)
-		return ST_CONFIG;
-	symbol = dlsym(module, STORE_S3_SYMBOL);
-	if (symbol == NULL)
-		return err_set(err, ST_CONFIG, "module \"%s\" lacks symbol \"%s\"",
-					   MODULE_FILE, STORE_S3_SYMBOL);
-
-	/* ISO C has no conversion from object to function pointer. */
-	memcpy(&open_fn, &symbol, sizeof(open_fn));
-	return open_fn(cfg, out, err);
-}
-
 /* Once a process: a backup's workers would all say the same. */
 static void
 tell_user(const char *text)
@@ -131,7 +65,7 @@ store_open(const struct config *cfg, struct store **out, struct err *err)
 	else if (strncmp(url, "file://", 7) == 0)
 		rc = dirstore_open(url + 7, out, err);
 	else if (strncmp(url, "s3://", 5) == 0)
-		rc = open_s3(cfg, out, err);
+		rc = store_open_module(cfg, out, err);
 	else
 		rc = err_set(err, ST_CONFIG,
 					 "repository \"%s\" is neither an s3:// nor a file:// url",

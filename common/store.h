@@ -62,6 +62,7 @@ typedef void (*store_removed)(void *arg, const char *key,
 struct store_features
 {
 	bool conditional_put; /* a second create-only put was refused */
+	bool settings_known;  /* else the two below mean nothing */
 	bool versioned;
 	bool object_lock;
 	bool lifecycle_known;    /* the rules could be read */
@@ -205,10 +206,11 @@ extern enum status
 dirstore_open(const char *path, struct store **out, struct err *err) ERR_CHECK;
 
 /*
- * The only symbol of the s3 module.  The module keeps no state of its own
- * between handles beyond the libraries' initialisation.
+ * The only symbol of the s3 module, and of that for SigV2.  The module keeps
+ * no state of its own between handles beyond the libraries' initialisation.
  */
-#define STORE_S3_SYMBOL "s3_store_open"
+#define STORE_S3_SYMBOL   "s3_store_open"
+#define STORE_S3V2_SYMBOL "s3v2_store_open" /* of the module s3v2 */
 typedef enum status (*s3_store_open_fn)(const struct config *cfg,
 										struct store **out, struct err *err);
 

@@ -422,6 +422,9 @@ def run_all(options: argparse.Namespace, extra: list[str], tally: Tally) -> None
         if folder:
             wait_for_roots()
             integration_tests(tally, folder, arguments)
+            if not (options.soak or extra):
+                by_libs3 = ["--s3-signature=v2", "--host-version-only"]
+                integration_tests(tally, folder, by_libs3)
     if options.sanitize:
         asan = build(tally, "build-asan", tool("clang"), *SANITIZE, werror=werror)
         if asan:

@@ -40,6 +40,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("walship")
     group.addoption("--all-versions", action="store_true")
     group.addoption("--host-version-only", action="store_true")
+    group.addoption("--s3-signature", choices=["v4", "v2"], default="v4")
     group.addoption("--soak", action="store_true")
     group.addoption("--rounds", type=int, default=100)
     group.addoption("--seed", type=int, default=1)
@@ -48,6 +49,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", "versions(...): runs on every PostgreSQL version, or on these"
+    )
+    config.addinivalue_line(
+        "markers", "sigv4: counts requests, or needs what libs3 (SigV2) has not"
     )
     config.addinivalue_line("markers", "soak: rounds of random faults, by --soak")
 
@@ -68,12 +72,26 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     metafunc.parametrize("pg_version", versions, scope="session", ids="pg{}".format)
 
 
+def _follows_signature(item: pytest.Item) -> bool:
+    """Whether a test's programs speak to the gateway as --s3-signature says."""
+    if item.get_closest_marker("sigv4") is not None:
+        return False
+    params = item.callspec.params if hasattr(item, "callspec") else {}
+    names = getattr(item, "fixturenames", ())
+    return params.get("config") == "s3" or "s3_signature" in names
+
+
 def pytest_collection_modifyitems(
     config: pytest.Config, items: list[pytest.Item]
 ) -> None:
-    """--soak runs the soak tests and nothing else; without it none runs."""
+    """--soak runs the soak tests and nothing else; without it none runs.
+
+    So does another signature with those tests that follow it.
+    """
     wanted = bool(config.getoption("soak"))
     chosen = [i for i in items if (i.get_closest_marker("soak") is not None) == wanted]
+    if config.getoption("s3_signature") != "v4":
+        chosen = [item for item in chosen if _follows_signature(item)]
     dropped = [item for item in items if item not in chosen]
     if dropped:
         config.hook.pytest_deselected(items=dropped)
@@ -300,8 +318,19 @@ def dir_config(repo_dir: Path, spool_dir: Path, key_file: Path, work_dir: Path) 
 
 
 @pytest.fixture
+def s3_signature(request: pytest.FixtureRequest) -> str:
+    """How the programs sign: the fixtures below follow it."""
+    return str(request.config.getoption("s3_signature"))
+
+
+@pytest.fixture
 def s3_config(
-    bucket: Bucket, gateway: Gateway, spool_dir: Path, key_file: Path, work_dir: Path
+    bucket: Bucket,
+    gateway: Gateway,
+    s3_signature: str,
+    spool_dir: Path,
+    key_file: Path,
+    work_dir: Path,
 ) -> Path:
     """A configuration with an encrypted repository in the bucket."""
     return write_config(
@@ -312,6 +341,7 @@ def s3_config(
         s3_endpoint=gateway.endpoint,
         s3_region=gateway.region,
         s3_addressing="path",
+        s3_signature=s3_signature,
         s3_access_key_id=gateway.credentials.access_key,
         s3_secret_access_key=gateway.credentials.secret_key,
     )
@@ -350,9 +380,11 @@ def dir_world(world: World) -> World:
 
 
 @pytest.fixture
-def s3_world(world: World, bucket: Bucket, gateway: Gateway) -> World:
+def s3_world(
+    world: World, bucket: Bucket, gateway: Gateway, s3_signature: str
+) -> World:
     """With a copy of the repository in a bucket."""
-    return world.upload(bucket, gateway)
+    return world.upload(bucket, gateway, s3_signature)
 
 
 @pytest.fixture

@@ -934,6 +934,7 @@ def test_store_faults_are_survived(
     cluster.verifybackup(data, "--no-parse-wal").check()
 
 
+@pytest.mark.sigv4
 def test_store_stays_away(
     behind_proxy: Backup,
     s3_config: Path,

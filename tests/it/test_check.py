@@ -292,6 +292,7 @@ def _expire_after(bucket: Bucket, prefix: str, days: int) -> None:
     )
 
 
+@pytest.mark.sigv4
 def test_lifecycle_rules(bucket: Bucket, s3_config: Path, check: Check) -> None:
     _expire_after(bucket, "somewhere/else/", 1)
     assert check(s3_config).verdict("lifecycle") == "ok"
@@ -305,6 +306,7 @@ def test_lifecycle_rules(bucket: Bucket, s3_config: Path, check: Check) -> None:
     assert "after 3 days" in report.found("lifecycle")
 
 
+@pytest.mark.sigv4
 def test_versioned_bucket(bucket: Bucket, s3_config: Path, check: Check) -> None:
     """This gateway does not honour conditions in versioned buckets."""
     _configure_bucket(

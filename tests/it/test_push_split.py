@@ -115,6 +115,7 @@ def bucket_of(request: pytest.FixtureRequest, config: Path) -> Bucket | None:
 
 
 @pytest.mark.parametrize("workers", [1, 4])
+@pytest.mark.sigv4
 def test_split_brain(
     servers: list[Server], config: Path, bucket_of: Bucket | None, workers: int
 ) -> None:

@@ -153,6 +153,7 @@ def test_no_transaction_after_the_backup(site: Site) -> None:
 # --- archived storage -------------------------------------------------------------
 
 
+@pytest.mark.sigv4
 def test_thawed_and_restored(cold_site: Site, cold: ColdStore) -> None:
     site = cold_site
     site.load()

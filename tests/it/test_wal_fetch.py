@@ -228,6 +228,7 @@ def test_command_line(walship: Programs, dir_world: World) -> None:
 # --- requests, deadlines, the shared outage ---------------------------------
 
 
+@pytest.mark.sigv4
 def test_requests(s3_world: World, fault_proxy: FaultProxy) -> None:
     """One for a file that is there; a standby's miss adds no listing."""
     data = s3_world.data_dir()
@@ -290,6 +291,7 @@ def test_broken_transfers_are_resumed(s3_world: World, fault_proxy: FaultProxy) 
     assert (data / "pg_wal/RECOVERYXLOG").read_bytes() == whole
 
 
+@pytest.mark.sigv4
 def test_outage_is_shared(s3_world: World, fault_proxy: FaultProxy) -> None:
     """With its patience spent, a call asks once whether the store is back."""
     data = s3_world.data_dir("standby.signal")

@@ -131,6 +131,7 @@ def test_recovery_of_the_first_timeline(ahead: World) -> None:
     assert leftovers(ahead) == []
 
 
+@pytest.mark.sigv4
 def test_standby(ahead: World, fault_proxy: FaultProxy) -> None:
     """It catches up by a worker, then idles at what its own polls need."""
     cluster = ahead.server("standby.signal").start()
@@ -361,6 +362,7 @@ def test_who_fetches_ahead(
     assert bool(ready(ahead)) == expected
 
 
+@pytest.mark.sigv4
 def test_following_standby_does_not(ahead: World, fault_proxy: FaultProxy) -> None:
     """One segment at a time, and a miss between: nothing lies ahead."""
     data = ahead.data_dir("standby.signal")

@@ -462,6 +462,7 @@ def test_spool_costs_no_success(
 # --- faults of the store ----------------------------------------------------
 
 
+@pytest.mark.sigv4
 def test_one_request(s3_archiver: Archiver, fault_proxy: FaultProxy) -> None:
     silent(s3_archiver.push(SEGMENTS[0]))
     (request,) = fault_proxy.requests
@@ -499,6 +500,7 @@ def test_store_in_trouble(
     assert s3_archiver.fetch(SEGMENTS[1]) == s3_archiver.segment(2)
 
 
+@pytest.mark.sigv4
 def test_lost_answer(s3_archiver: Archiver, fault_proxy: FaultProxy) -> None:
     """The store kept it, and the retry meets its own object."""
     fault_proxy.set(eat=True, on="^PUT", first=1)
@@ -529,6 +531,7 @@ def test_refused_by_the_store(s3_archiver: Archiver, gateway: Gateway) -> None:
     one_line(done, SEGMENTS[0], "no-such-bucket")
 
 
+@pytest.mark.sigv4
 def test_race_has_one_winner(
     s3_archiver: Archiver, walship: Programs, work_dir: Path, bucket: Bucket
 ) -> None:

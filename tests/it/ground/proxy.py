@@ -65,7 +65,7 @@ class ForwardProxy:
             self._open.add(connection)
         with connection, contextlib.suppress(OSError):
             stream = connection.makefile("rb")
-            asked = Asked.read(stream)
+            asked = Asked.read(stream, connection)
             if asked is not None:
                 with self._lock:
                     self._asked.append(asked)

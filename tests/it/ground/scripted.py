@@ -19,7 +19,7 @@ class Asked:
     body: bytes
 
     @staticmethod
-    def read(stream: BinaryIO) -> Asked | None:
+    def read(stream: BinaryIO, connection: socket.socket) -> Asked | None:
         first = stream.readline().decode("latin-1").split(" ")
         if len(first) < 2:
             return None
@@ -27,6 +27,8 @@ class Asked:
         while line := stream.readline().decode("latin-1").strip():
             name, _, value = line.partition(":")
             headers[name.strip().lower()] = value.strip()
+        if headers.get("expect", "").lower() == "100-continue":
+            connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
         body = stream.read(int(headers.get("content-length", "0")))
         return Asked(first[0], first[1], headers, body)
 
@@ -116,7 +118,7 @@ class Scripted:
             if self._tls is not None:
                 connection = self._tls.wrap_socket(connection, server_side=True)
             stream = connection.makefile("rb")
-            while (asked := Asked.read(stream)) is not None:
+            while (asked := Asked.read(stream, connection)) is not None:
                 with self._lock:
                     number = len(self._asked)
                     self._asked.append(asked)

@@ -146,7 +146,7 @@ class World:
         write_config(self.good, **self.keys)
         return self
 
-    def upload(self, bucket: Bucket, gateway: Gateway) -> World:
+    def upload(self, bucket: Bucket, gateway: Gateway, signature: str) -> World:
         """The same archive in a bucket: any tool may copy a repository."""
         self.copy_archive()
         self.bucket = bucket
@@ -158,6 +158,7 @@ class World:
             "s3_endpoint": gateway.endpoint,
             "s3_region": gateway.region,
             "s3_addressing": "path",
+            "s3_signature": signature,
             "s3_access_key_id": gateway.credentials.access_key,
             "s3_secret_access_key": gateway.credentials.secret_key,
         }
