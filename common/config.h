@@ -99,7 +99,6 @@ struct config
 	enum config_signature s3_signature;
 	bool s3_tls_verify;      /* default on */
 	bool s3_conditional_put; /* default on; off: HEAD first */
-	bool s3_requester_pays;  /* default off */
 
 	/* Grammar: s3_settings.h; NULL: the bucket's own, or none. */
 	char *s3_storage_class;

@@ -116,37 +116,21 @@ encode_tags(const char *text, char out[S3_TAGS_SIZE], struct err *err)
 }
 
 /* The configuration has checked the grammar; a caller may have made it up. */
-static enum status
-take_value(const char *name, const char *value, const char *complaint,
-		   char *out, size_t size, struct err *err)
-{
-	if (value == NULL)
-		return ST_OK;
-	if (complaint != NULL || strlen(value) >= size)
-		return err_set(err, ST_CONFIG, "\"%s\" is invalid", name);
-	memcpy(out, value, strlen(value) + 1);
-	return ST_OK;
-}
-
 enum status
 s3_options_init(const struct config *cfg, struct s3_options *out,
 				struct err *err)
 {
 	const char *class = cfg->s3_storage_class;
-	const char *owner = cfg->s3_bucket_owner;
-	enum status status;
+	enum status status = ST_OK;
 
 	memset(out, 0, sizeof *out);
-	out->requester_pays = cfg->s3_requester_pays;
-	status =
-		take_value("s3_storage_class", class,
-				   class != NULL ? s3_storage_class_complaint(class) : NULL,
-				   out->storage_class, sizeof out->storage_class, err);
-	if (status == ST_OK)
-		status =
-			take_value("s3_bucket_owner", owner,
-					   owner != NULL ? s3_bucket_owner_complaint(owner) : NULL,
-					   out->bucket_owner, sizeof out->bucket_owner, err);
+	if (class != NULL && s3_storage_class_complaint(class) != NULL)
+		status = err_set(err, ST_CONFIG, "\"s3_storage_class\" is invalid");
+	else if (class != NULL)
+		memcpy(out->storage_class, class, strlen(class) + 1);
+	if (status == ST_OK && cfg->s3_bucket_owner != NULL &&
+		!s3_owner_parse(cfg->s3_bucket_owner, &out->owner))
+		status = err_set(err, ST_CONFIG, "\"s3_bucket_owner\" is invalid");
 	if (status == ST_OK && cfg->s3_sse != NULL &&
 		!s3_sse_parse(cfg->s3_sse, &out->sse))
 		status = err_set(err, ST_CONFIG, "\"s3_sse\" is invalid");
@@ -173,9 +157,9 @@ s3_options_request(const struct s3_options *options,
 				   struct s3_option_headers *out)
 {
 	out->count = 0;
-	if (options->requester_pays)
+	if (options->owner.requester_pays)
 		add(out, "x-amz-request-payer", "requester");
-	add(out, "x-amz-expected-bucket-owner", options->bucket_owner);
+	add(out, "x-amz-expected-bucket-owner", options->owner.account);
 }
 
 void

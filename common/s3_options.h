@@ -36,8 +36,7 @@
 
 struct s3_options
 {
-	bool requester_pays;
-	char bucket_owner[16]; /* "": not checked */
+	struct s3_owner owner;
 	char storage_class[S3_CLASS_SIZE];
 	struct s3_sse sse;
 	struct s3_lock lock;

@@ -10,8 +10,6 @@
 #define UPPER  "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 #define LOWER  "abcdefghijklmnopqrstuvwxyz"
 
-#define ACCOUNT_DIGITS 12
-
 /* --- encryption by the store ---------------------------------------------
  */
 
@@ -164,11 +162,35 @@ s3_storage_class_complaint(const char *value)
 	return "It must be the name of a storage class, as STANDARD_IA.";
 }
 
+bool
+s3_owner_parse(const char *text, struct s3_owner *out)
+{
+	size_t digits = strspn(text, DIGITS);
+
+	memset(out, 0, sizeof *out);
+	if (digits > 0)
+	{
+		if (digits != S3_ACCOUNT_SIZE - 1)
+			return false;
+		memcpy(out->account, text, digits);
+		text += digits;
+		if (*text == '\0')
+			return true;
+		if (*text != ' ')
+			return false;
+		text += strspn(text, " ");
+	}
+	out->requester_pays = strcmp(text, "requester-pays") == 0;
+	return out->requester_pays;
+}
+
 const char *
 s3_bucket_owner_complaint(const char *value)
 {
-	if (strspn(value, DIGITS) == ACCOUNT_DIGITS &&
-		value[ACCOUNT_DIGITS] == '\0')
+	struct s3_owner owner;
+
+	if (s3_owner_parse(value, &owner))
 		return NULL;
-	return "It must be the 12 digits of an AWS account.";
+	return "It must be the 12 digits of an AWS account, or requester-pays, or "
+		   "both with a blank between them.";
 }

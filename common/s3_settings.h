@@ -14,6 +14,7 @@
 #define S3_CLASS_SIZE     32
 #define S3_ALGORITHM_SIZE 16
 #define S3_KMS_KEY_SIZE   513
+#define S3_ACCOUNT_SIZE   13
 #define S3_LOCK_DAYS_MAX  36500
 #define S3_TAGS_MAX       10 /* what S3 keeps with an object */
 #define S3_TAG_NAME_MAX   128
@@ -33,10 +34,19 @@ struct s3_lock
 	int days;
 };
 
+/* s3_bucket_owner: an account, "requester-pays", or both. */
+struct s3_owner
+{
+	char account[S3_ACCOUNT_SIZE]; /* "": not checked */
+	bool requester_pays;
+};
+
 /* False: not of that grammar; out is then undefined. */
 extern bool s3_sse_parse(const char *text, struct s3_sse *out)
 	__attribute__((warn_unused_result));
 extern bool s3_lock_parse(const char *text, struct s3_lock *out)
+	__attribute__((warn_unused_result));
+extern bool s3_owner_parse(const char *text, struct s3_owner *out)
 	__attribute__((warn_unused_result));
 
 struct s3_tag

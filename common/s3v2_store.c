@@ -485,8 +485,6 @@ check_settings(const struct config *cfg, struct err *err)
 		return refuse("\"s3_tags\"", err);
 	if (cfg->s3_bucket_owner != NULL)
 		return refuse("\"s3_bucket_owner\"", err);
-	if (cfg->s3_requester_pays)
-		return refuse("\"s3_requester_pays\"", err);
 	if (cfg->s3_profile != NULL)
 		return refuse("\"s3_profile\"", err);
 	if (cfg->s3_metadata_v1 || cfg->s3_sts_endpoint != NULL)

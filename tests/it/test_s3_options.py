@@ -29,8 +29,7 @@ EVERYTHING = {
     "s3_sse": "aws:kms alias/x",
     "s3_object_lock": "compliance 30d",
     "s3_tags": "team=dba, path=a/b",
-    "s3_bucket_owner": "123456789012",
-    "s3_requester_pays": "on",
+    "s3_bucket_owner": "123456789012 requester-pays",
 }
 STORED = answer(200, b"", 'ETag: "e"')
 DAY = 86400

@@ -234,7 +234,6 @@ REFUSED = {
     "s3_object_lock": "governance 1d",
     "s3_tags": "a=b",
     "s3_bucket_owner": "123456789012",
-    "s3_requester_pays": "on",
     "s3_profile": "x",
 }
 

@@ -15,13 +15,12 @@
 #define ID "7/backup/0000000000200028-00000001-20260102T030405Z"
 
 /* The one that asks for everything. */
-static struct config everything = {.s3_storage_class = (char[]){"STANDARD_IA"},
-								   .s3_sse = (char[]){"aws:kms alias/x"},
-								   .s3_object_lock =
-									   (char[]){"compliance 30d"},
-								   .s3_tags = (char[]){"team=d b a, a+b=/@:"},
-								   .s3_bucket_owner = (char[]){"123456789012"},
-								   .s3_requester_pays = true};
+static struct config everything = {
+	.s3_storage_class = (char[]){"STANDARD_IA"},
+	.s3_sse = (char[]){"aws:kms alias/x"},
+	.s3_object_lock = (char[]){"compliance 30d"},
+	.s3_tags = (char[]){"team=d b a, a+b=/@:"},
+	.s3_bucket_owner = (char[]){"123456789012 requester-pays"}};
 
 /* "name: value\n" of each header. */
 static const char *

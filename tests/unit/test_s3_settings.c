@@ -157,6 +157,11 @@ test_bucket_owner(void **state)
 	assert_non_null(s3_bucket_owner_complaint("12345678901"));
 	assert_non_null(s3_bucket_owner_complaint("1234567890123"));
 	assert_non_null(s3_bucket_owner_complaint("12345678901a"));
+	assert_null(s3_bucket_owner_complaint("requester-pays"));
+	assert_null(s3_bucket_owner_complaint("123456789012 requester-pays"));
+	assert_non_null(s3_bucket_owner_complaint("123456789012 "));
+	assert_non_null(s3_bucket_owner_complaint("123456789012requester-pays"));
+	assert_non_null(s3_bucket_owner_complaint("requester-pays 123456789012"));
 }
 
 int
