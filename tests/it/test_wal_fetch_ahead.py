@@ -116,8 +116,9 @@ def test_recovery(ahead: World, fault_proxy: FaultProxy) -> None:
     # The server asks for the last one again, and for the first absent one.
     assert times[last] <= 3 and times[absent] <= 3
     beyond = [name for name in times if name > absent]
-    # Each thread of the worker may come to one that is not there.
-    assert len(beyond) <= 4 and {times[name] for name in beyond} <= {1}
+    # Each thread of a worker may come to one that is not there; a call that
+    # found the last one by itself may have started a second worker.
+    assert len(beyond) <= 4 and all(times[name] <= 2 for name in beyond)
     wait_for(lambda: no_worker(ahead), "the worker ends")
     assert leftovers(ahead) == []
 
