@@ -93,6 +93,10 @@ work(const struct worker *worker, void *arg)
 
 	pa->ahead.worker = worker;
 	pa->ahead.datadir = ".";
+	/* Of what was open, only the markers' spool is left. */
+	spool_open_known(&pa->cluster_spool, pa->session->cfg,
+					 first_id(pa->session->ring),
+					 pa->dir->control.system_identifier, ".");
 	keyring_lock(pa->session->ring);
 	return ahead_run(&pa->ahead);
 }

@@ -247,7 +247,8 @@ class Cluster:
             pid = abs(int(text.splitlines()[0]))
         except (FileNotFoundError, ValueError, IndexError):
             return None
-        return pid if process_alive(pid) else None
+        # Process 1 is a container's server, or this host's init: never ours.
+        return pid if pid > 1 and process_alive(pid) else None
 
     def running(self) -> bool:
         return self.pid() is not None
