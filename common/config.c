@@ -110,9 +110,7 @@ apply_aws(struct config *cfg, struct err *err)
 	for (size_t i = 0; i < sizeof credentials / sizeof credentials[0]; i++)
 		if (fill(cfg, credentials[i][0], credentials[i][1], err) != ST_OK)
 			return err->status;
-	if (config_has_credentials(cfg))
-		return ST_OK;
-	return fill(cfg, "s3_profile", "AWS_PROFILE", err);
+	return ST_OK;
 }
 
 /* strings: the defaults of strings, which come last; else of all others. */

@@ -9,9 +9,10 @@
  * variables fill what neither sets: AWS_REGION, AWS_DEFAULT_REGION,
  * AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, AWS_ENDPOINT_URL_STS, AWS_CA_BUNDLE,
  * and where no s3_profile is set AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and
- * AWS_SESSION_TOKEN, else AWS_PROFILE.  Key id, secret and token are one: a
- * section, WALSHIP_<KEY> or AWS's variables replace all three or none, since
- * halves of two credentials would make none.
+ * AWS_SESSION_TOKEN.  Key id, secret, token and profile are one: a section,
+ * WALSHIP_<KEY> or the command line replaces all or none of them, since halves
+ * of two credentials would make none.  Other sources of credentials are
+ * s3_cred.h's.
  *
  * An unknown key, a key given twice in one section, a bad value, a line of
  * more than 198 bytes, an indented line, a comment behind a value is refused

@@ -160,7 +160,10 @@ s3_cred_choose(const struct s3_cred_settings *settings,
 	status =
 		settings->profile != NULL ? ST_MISSING : from_web_identity(out, err);
 	if (status == ST_MISSING)
-		status = s3_cred_from_profile(settings->profile, out, err);
+		status = s3_cred_from_profile(settings->profile != NULL
+										  ? settings->profile
+										  : s3_cred_env("AWS_PROFILE"),
+									  out, err);
 	if (status == ST_MISSING)
 		status = s3_cred_from_container(out, err);
 	if (status == ST_MISSING)

@@ -49,7 +49,7 @@ extern struct s3_cred *s3_cred_share(struct s3_cred *cred);
 struct s3_cred_settings
 {
 	struct s3_cred *fixed; /* NULL: the keys are not in the configuration */
-	char *profile;         /* NULL: "default", if there is one */
+	char *profile;         /* NULL: AWS_PROFILE, or "default" */
 	char *sts_endpoint;    /* NULL: Amazon's for the region */
 	char *region;
 	char *ca_file;

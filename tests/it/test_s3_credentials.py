@@ -118,11 +118,12 @@ def test_the_order_of_the_sources(push: Push, serve: Serve, tmp_path: Path) -> N
     lender = serve(sts(lambda form: Lent(key_id="WEB")))
     box = serve(Service(lambda asked: answer(200, Lent(key_id="BOX").json())))
     host = serve(instance(lambda: Lent(key_id="HOST")))
-    push.files(tmp_path, credentials=BASE.replace("base]", "default]"))
+    push.files(tmp_path, credentials=BASE.replace("base]", "named]"))
     push.settings["s3_sts_endpoint"] = lender.endpoint
     push.env |= METADATA | {
         "AWS_ACCESS_KEY_ID": "ENVKEY",
         "AWS_SECRET_ACCESS_KEY": "base-secret",
+        "AWS_PROFILE": "named",
         "AWS_WEB_IDENTITY_TOKEN_FILE": str(home),
         "AWS_ROLE_ARN": "arn:aws:iam::1:role/r",
         "AWS_CONTAINER_CREDENTIALS_FULL_URI": f"{box.endpoint}/x",
@@ -139,7 +140,7 @@ def test_the_order_of_the_sources(push: Push, serve: Serve, tmp_path: Path) -> N
         if gone == "AWS_ACCESS_KEY_ID":
             push.env["AWS_SECRET_ACCESS_KEY"] = ""
         if gone == "AWS_SHARED_CREDENTIALS_FILE":
-            push.env[gone] = "/nonexistent"
+            push.env |= {gone: "/nonexistent", "AWS_PROFILE": ""}
         push().check()
     assert [key for key, _ in push.signers] == ["ENVKEY", "WEB", "BASE", "BOX", "HOST"]
 

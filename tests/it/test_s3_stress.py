@@ -217,6 +217,13 @@ def test_documents_that_cost_little(at: At, name: str, code: int) -> None:
         assert got == ("ok" if name == "many attributes" else "retry")
 
 
+def test_an_error_is_kept_to_a_part(at: At) -> None:
+    """Also where a listing, which may be long, was asked for."""
+    refused = at(Scripted([answer(500, b"x" * (7 << 20))]))("--once", "list", "")
+    assert status(refused) == "retry"
+    assert "it sent 65536 bytes" in refused.err
+
+
 def test_gzip_is_not_undone(at: At) -> None:
     """It was not asked for; a bomb stays as small as it is."""
     packed = gzip.compress(b"\0" * (50 << 20))

@@ -68,8 +68,6 @@ test_credentials_replace_each_other(void **state)
 	(void) state;
 	write_file(general);
 	assert_credentials("fi", "fs", "ft", "-");
-	assert_int_equal(setenv("AWS_PROFILE", "p", 1), 0);
-	assert_credentials("fi", "fs", "ft", "-");
 	assert_int_equal(setenv("WALSHIP_S3_ACCESS_KEY_ID", "ei", 1), 0);
 	assert_int_equal(setenv("WALSHIP_S3_SECRET_ACCESS_KEY", "es", 1), 0);
 	assert_credentials("ei", "es", "-", "-");
@@ -82,11 +80,10 @@ test_credentials_replace_each_other(void **state)
 	write_file(own);
 	assert_credentials("ci", "cs", "-", "-");
 	write_file("");
-	assert_credentials("-", "-", "-", "p");
+	assert_credentials("-", "-", "-", "-");
 	assert_int_equal(setenv("AWS_SECRET_ACCESS_KEY", "as", 1), 0);
 	assert_credentials("-", "as", "-", "-");
 	assert_int_equal(unsetenv("AWS_SECRET_ACCESS_KEY"), 0);
-	assert_int_equal(unsetenv("AWS_PROFILE"), 0);
 }
 
 /* Both of one strength contradict each other. */

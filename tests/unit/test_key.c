@@ -350,6 +350,27 @@ test_command_surroundings(void **state)
 	assert_int_equal(close(inherited), 0);
 }
 
+/* Of our variables it sees all but those that hold secrets. */
+static void
+test_command_environment(void **state)
+{
+	struct err err;
+
+	(void) state;
+	assert_int_equal(setenv("WALSHIP_S3_SECRET_ACCESS_KEY", "hush", 1), 0);
+	assert_int_equal(setenv("WALSHIP_S3_SESSION_TOKEN", "hush", 1), 0);
+	assert_int_equal(setenv("WALSHIP_S3_ACCESS_KEY_ID", "id", 1), 0);
+	assert_int_equal(
+		run("test \"$WALSHIP_S3_ACCESS_KEY_ID\" = id", 60000, &err), ST_OK);
+	assert_int_equal(
+		run("test -z \"$WALSHIP_S3_SECRET_ACCESS_KEY\"", 60000, &err), ST_OK);
+	assert_int_equal(run("test -z \"$WALSHIP_S3_SESSION_TOKEN\"", 60000, &err),
+					 ST_OK);
+	assert_int_equal(unsetenv("WALSHIP_S3_SECRET_ACCESS_KEY"), 0);
+	assert_int_equal(unsetenv("WALSHIP_S3_SESSION_TOKEN"), 0);
+	assert_int_equal(unsetenv("WALSHIP_S3_ACCESS_KEY_ID"), 0);
+}
+
 static void
 test_command_deadline(void **state)
 {
@@ -475,6 +496,7 @@ main(void)
 		cmocka_unit_test(test_command),
 		cmocka_unit_test(test_command_output),
 		cmocka_unit_test(test_command_surroundings),
+		cmocka_unit_test(test_command_environment),
 		cmocka_unit_test(test_command_deadline),
 		cmocka_unit_test(test_command_cancelled),
 		cmocka_unit_test(test_generate),
