@@ -199,14 +199,20 @@ base_load(struct repo *repo, const char *backup_id, struct base **out,
 	if (base == NULL)
 		return nomem(err);
 	base->repo = repo;
-	if ((st = tempfile_open(&base->files, err)) != ST_OK ||
-		(st = packlist_new(OBJECT_PACK, &base->packs, err)) != ST_OK ||
-		(st = packlist_new(OBJECT_DIGEST, &base->digests, err)) != ST_OK ||
-		(st = pack_reader_new(repo, base->digests, DIGESTS_KEPT,
-							  &base->digest_reader, err)) != ST_OK ||
-		(st = pack_reader_new(repo, base->packs, PACKS_KEPT,
-							  &base->pack_reader, err)) != ST_OK ||
-		(st = read_manifest(base, backup_id, err)) != ST_OK)
+	st = tempfile_open(&base->files, err);
+	if (st == ST_OK)
+		st = packlist_new(OBJECT_PACK, &base->packs, err);
+	if (st == ST_OK)
+		st = packlist_new(OBJECT_DIGEST, &base->digests, err);
+	if (st == ST_OK)
+		st = pack_reader_new(repo, base->digests, DIGESTS_KEPT,
+							 &base->digest_reader, err);
+	if (st == ST_OK)
+		st = pack_reader_new(repo, base->packs, PACKS_KEPT, &base->pack_reader,
+							 err);
+	if (st == ST_OK)
+		st = read_manifest(base, backup_id, err);
+	if (st != ST_OK)
 	{
 		base_free(base);
 		return err_context(err, "manifest of backup %s", backup_id);

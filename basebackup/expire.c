@@ -210,6 +210,10 @@ remove_backup(struct run *run, const char *backup_id, struct err *err)
 	if (status == ST_OK)
 		status = remover_flush(run->remover, err);
 	r->shared += left;
+	/* A live start may build on it: its manifest tells what it refers to. */
+	if (status == ST_OK && left == 0 &&
+		reach_needs(run->reach, backup_id, OBJECT_PACK, 0))
+		return ST_OK;
 	if (status != ST_OK || left > 0 || remover_failed(run->remover) > failed)
 		return status;
 

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define VARINT_MAX    10
+#define VARINT_MAX    ((size_t) 10)
 #define PACK_BYTES    ((uint64_t) 1 << FILEMAP_PACK_BITS)
 #define ADDRESS_MAX   ((uint64_t) 1 << (FILEMAP_PACK_BITS + 32))
 #define UNIT_MAX      65536

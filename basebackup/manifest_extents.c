@@ -141,11 +141,11 @@ manifest_get_maps(const struct jsonl_line *line, uint32_t page_size,
 				  struct err *err)
 {
 	uint64_t part = (uint64_t) FILEMAP_PART_PAGES * page_size;
-	const struct jsonl_member *m;
-	uint64_t total;
+	const struct jsonl_member *m = NULL;
+	uint64_t total = 0;
 	enum status st = get_ranges(line, "map", digests, &m, &total, err);
 
-	if (st != ST_OK)
+	if (st != ST_OK || m == NULL)
 		return st;
 	if (jsonl_find(line, "extents") != NULL || part == 0 || m->count == 0 ||
 		m->count != file->size / part + (file->size % part != 0))
@@ -160,14 +160,14 @@ manifest_get_pages(const struct jsonl_line *line, uint32_t page_size,
 				   struct object_uses *digests, struct manifest_entry *file,
 				   struct err *err)
 {
-	const struct jsonl_member *m;
-	uint64_t total;
+	const struct jsonl_member *m = NULL;
+	uint64_t total = 0;
 	enum status st;
 
 	if (jsonl_find(line, "pages") == NULL)
 		return ST_OK;
 	st = get_ranges(line, "pages", digests, &m, &total, err);
-	if (st != ST_OK)
+	if (st != ST_OK || m == NULL)
 		return st;
 	if (page_size == 0 || total % PAGE_ENTRY_BYTES != 0 ||
 		total / PAGE_ENTRY_BYTES !=

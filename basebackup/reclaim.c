@@ -27,11 +27,16 @@ reclaim_ideal(uint64_t live, uint64_t content)
 	return live + packs * RECLAIM_REQUEST;
 }
 
+struct sorting
+{
+	const struct reclaim_pack *packs;
+};
+
 /* Is a's share in use lower than b's? */
 static int
 compare_shares(const void *a, const void *b, void *arg)
 {
-	const struct reclaim_pack *packs = arg;
+	const struct reclaim_pack *packs = ((const struct sorting *) arg)->packs;
 	const struct reclaim_pack *x = &packs[*(const size_t *) a];
 	const struct reclaim_pack *y = &packs[*(const size_t *) b];
 	/* Below 2^25 each, so the products are exact. */
@@ -49,6 +54,7 @@ reclaim_choose(const struct reclaim_pack *packs, size_t count, size_t *order,
 {
 	uint64_t cost = 0, live = 0, content = 0, limit;
 	uint64_t moved = 0, moved_content = 0;
+	struct sorting by = {packs};
 	size_t norder = 0;
 
 	for (size_t i = 0; i < count; i++)
@@ -67,8 +73,8 @@ reclaim_choose(const struct reclaim_pack *packs, size_t count, size_t *order,
 		}
 	}
 	limit = reclaim_ideal(live, content) / 100 * RECLAIM_PERCENT;
-	qsort_r(order, norder, sizeof(*order), compare_shares,
-			(void *) (uintptr_t) packs);
+	if (norder > 0)
+		qsort_r(order, norder, sizeof(*order), compare_shares, &by);
 	for (size_t i = 0;
 		 i < norder && cost + reclaim_ideal(moved, moved_content) > limit; i++)
 	{

@@ -38,9 +38,11 @@ static inline void
 digest_ranges_add(struct digest_range *ranges, size_t *nranges,
 				  const struct digest_range *range)
 {
-	struct digest_range *last = *nranges > 0 ? &ranges[*nranges - 1] : NULL;
+	struct digest_range *last = ranges + *nranges;
 
-	if (last != NULL && last->digest == range->digest &&
+	if (*nranges > 0)
+		last--;
+	if (*nranges > 0 && last->digest == range->digest &&
 		last->position + last->length == range->position)
 		last->length += range->length;
 	else

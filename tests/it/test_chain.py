@@ -6,16 +6,17 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import lz4.block
 import pytest
 
-from ground.host import run
+from ground.host import Daemon, run, wait_for
 from ground.pg import Cluster, ClusterFactory
 from ground.programs import Programs
 from ground.roots import PG_USER
 from ground.site import Site
-from ground.stored import Contents, Stored, crc32c, stored_by
+from ground.stored import Contents, Manifest, Stored, crc32c, stored_by
 
 PAGE = 8192
 
@@ -29,7 +30,7 @@ class Chain(Site):
     def full(self) -> str:
         return self.backup("--full")
 
-    def report(self) -> dict[str, object]:
+    def report(self) -> dict[str, Any]:
         return self.stored().reports("backup")[-1]
 
     def restored(self, backup: str) -> Cluster:
@@ -247,3 +248,158 @@ def test_stored_again(chain: Chain, work_dir: Path) -> None:
     assert len(changed) > 300
     assert report["stored_bytes"] <= 1.25 * size
     assert report["changed_bytes"] == sum(map(len, changed))
+
+
+# --- what a chain costs -----------------------------------------------------------
+
+
+def fetched(manifest: Manifest) -> tuple[int, int]:
+    """Stored bytes that a restore fetches, whole frames, and from how many packs."""
+    total = sum(
+        size
+        for pack in manifest.packs
+        for number, size in enumerate(pack.frames[1:])
+        if not pack.live or pack.live[number] > 0
+    )
+    return total, len(manifest.packs)
+
+
+def scatter(primary: Cluster, turn: int) -> None:
+    """A row of one page of a hundred, which stays on its page."""
+    primary.sql(
+        "update scattered set t = md5(t || %s) where block in"
+        " (select b from generate_series(0, 4999) b where hashint4(b # %s) %% 100 = 0)",
+        [turn, turn * 7919],
+    )
+
+
+def run_chain(chain: Chain, rounds: int, work_dir: Path) -> None:
+    primary = chain.primary
+    primary.sql(
+        "create table scattered (block int, t text, filler text)"
+        " with (fillfactor = 60, autovacuum_enabled = off)"
+    )
+    primary.sql("alter table scattered alter filler set storage plain")
+    primary.sql(
+        "insert into scattered select i, md5(i::text), repeat(md5((-i)::text), 140)"
+        " from generate_series(0, 4999) i"
+    )
+    primary.sql("vacuum (freeze) scattered")
+    made = [chain.backup()]
+    for turn in range(rounds):
+        scatter(primary, turn)
+        made.append(chain.backup())
+    stored = chain.stored()
+    changed = rewritten = 0
+    for report in stored.reports("backup")[1:]:
+        changed += report["changed_bytes"]
+        rewritten += report["rewritten_bytes"]
+    chain.rebuilt(made[-1], work_dir / "rebuilt")
+    chain.restored(made[-1])
+    bytes_last, packs_last = fetched(stored.manifest(made[-1]))
+    bytes_full, packs_full = fetched(stored.manifest(chain.full()))
+    print(
+        f"{rounds} backups: a restore fetches {bytes_last / bytes_full:.2f} of a full"
+        f" one's bytes from {packs_last} packs instead of {packs_full};"
+        f" {rewritten / changed:.2f} of what changed is stored again"
+    )
+    assert bytes_last <= 1.5 * bytes_full
+    assert packs_last <= 4 * packs_full
+
+
+def test_twenty_backups(chain: Chain, work_dir: Path) -> None:
+    """After many backups a restore is not much dearer than of a full one."""
+    run_chain(chain, 20, work_dir)
+
+
+@pytest.mark.soak
+def test_many_backups(chain: Chain, soak: tuple[int, int], work_dir: Path) -> None:
+    run_chain(chain, soak[0], work_dir)
+
+
+# --- backups that go, and backups at once -----------------------------------------
+
+
+def test_full_refers_to_nothing(chain: Chain) -> None:
+    first = chain.backup()
+    full = chain.full()
+    manifest = chain.stored().manifest(full)
+    assert manifest.summary["bases"] == [] and manifest.summary["full"] == full
+    assert {pack.backup for pack in manifest.packs} == {full}
+    later = chain.stored().manifest(chain.backup()).summary
+    assert later["bases"] == [full] and later["full"] == full != first
+
+
+def test_old_packs_are_stored_again(chain: Chain) -> None:
+    first = chain.backup()
+    chain.run("list").check()
+    chain.primary.sql("select pg_sleep(2)")
+    with open(chain.config, "a", encoding="utf-8") as config:
+        config.write("pack_max_age = 1s\n")
+    second = chain.backup()
+    manifest = chain.stored().manifest(second)
+    assert manifest.summary["bases"] == [first]
+    assert {pack.backup for pack in manifest.packs} == {second}
+    assert chain.report()["rewritten_bytes"] > 10 << 20
+    chain.restored(second)
+    with open(chain.config, "a", encoding="utf-8") as config:
+        config.write("full_every = 1s\n")
+    assert chain.stored().manifest(chain.backup()).summary["bases"] == []
+
+
+def test_any_backup_can_go(chain: Chain, work_dir: Path) -> None:
+    """What others refer to outlives its own backup."""
+    made = [chain.backup()]
+    for turn in range(3):
+        chain.primary.sql(f"update big set i = -i where abs(i) % 499 = {turn}")
+        made.append(chain.backup())
+    chain.run("expire", "--keep-last=1", "--apply").check()
+    stored = chain.stored()
+    assert [b["id"] for b in chain.list()] == made[-1:]
+    owners = {name.split("/")[1] for name in stored.names("backup/") if "/pack/" in name}
+    assert made[0] in owners, "nothing refers to the first backup any more"
+    chain.restored(made[-1])
+    chain.rebuilt(made[-1], work_dir / "rebuilt")
+    later = chain.backup()
+    assert stored.manifest(later).summary["bases"] == [made[-1]]
+    chain.restored(later).start()
+
+
+def test_an_unreadable_base(chain: Chain) -> None:
+    """One whose manifest is damaged is passed over, with a warning."""
+    first, second = chain.backup(), chain.backup()
+    path = chain.stored().file(f"backup/{second}/manifest")
+    damaged = bytearray(path.read_bytes())
+    damaged[-100] ^= 1
+    path.write_bytes(damaged)
+    third = chain.backup()
+    assert chain.stored().manifest(third).summary["bases"] == [first]
+    chain.restored(third)
+
+
+def test_a_pack_that_is_gone(chain: Chain) -> None:
+    """No backup is published that refers to what is not there."""
+    first = chain.backup()
+    stored = chain.stored()
+    stored.delete(f"backup/{first}/pack/00000000")
+    done = chain.run("backup", "--checkpoint=fast")
+    assert done.status == 1
+    assert f"backup/{first}/pack/00000000" in done.err and "gone" in done.err
+    assert stored.backups() == [first]
+    chain.restored(chain.full())
+
+
+def test_two_at_once(chain: Chain, work_dir: Path) -> None:
+    chain.backup()
+    chain.primary.sql("update big set i = -i where i % 100 = 0")
+    command = ["setpriv", f"--reuid={PG_USER}", f"--regid={PG_USER}", "--clear-groups"]
+    command += ["--", str(chain.programs.path("walship")), "backup"]
+    command += [f"--config={chain.config}", "--checkpoint=fast"]
+    command += [f"--dbname={chain.primary.dsn()}"]
+    both = [Daemon(command, work_dir / f"log{n}") for n in range(2)]
+    for one in both:
+        wait_for(lambda one=one: not one.running(), "the backup ends")
+    made = chain.stored().backups()
+    assert len(made) == 3, [one.log.read_text() for one in both]
+    for backup in made:
+        chain.restored(backup)

@@ -135,6 +135,7 @@ class Pack:
     number: int
     header: bytes
     frames: list[int]
+    live: list[int]  # empty: all
 
     @property
     def name(self) -> str:
@@ -218,6 +219,7 @@ def parse_pack(line: Line, kind: str, before: list[Pack]) -> Pack:
         header = base64.b64decode(member(line, "header", str), validate=True)
     except ValueError:
         raise Corrupt(f"pack {index} has no header") from None
+    live: list[int] = []
     if "live" in line:
         live = member(line, "live", list)
         require(
@@ -225,7 +227,7 @@ def parse_pack(line: Line, kind: str, before: list[Pack]) -> Pack:
             f"{kind} {index} has strange lives",
         )
     backup = pattern(line, "backup", "[0-9A-F]{16}-[0-9A-F]{8}-[0-9]{8}T[0-9]{6}Z")
-    return Pack(kind, index, backup, count(line, "n"), header, frames)
+    return Pack(kind, index, backup, count(line, "n"), header, frames, live)
 
 
 def parse_summary(first: bytes, repository: Repository, backup: str) -> Line:

@@ -1,0 +1,375 @@
+"""The protocol of common/FORMAT.md section 7, explored against a model.
+
+Backups and expiries are state machines whose steps are single requests to a
+store.  Every order of their steps is tried, with a crash after any of them and
+time passing in between, and after every step all that a backup which counts
+refers to must be there.  Nothing here runs walship: it shows that the protocol
+holds, and that each of its guards is needed.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import pytest
+
+MAX_AGE = 2  # M, in ticks
+TICKS = 3
+
+Pack = tuple[str, int]
+
+
+@dataclass(frozen=True)
+class Manifest:
+    backup: str
+    packs: frozenset[Pack]
+
+
+@dataclass(frozen=True)
+class Start:
+    backup: str
+    base: str
+    time: int
+
+
+@dataclass(frozen=True)
+class Store:
+    now: int
+    starts: frozenset[Start]
+    manifests: frozenset[Manifest]
+    expired: frozenset[str]
+    packs: frozenset[Pack]
+
+    def counts(self, manifest: Manifest) -> bool:
+        return manifest.backup not in self.expired
+
+    def manifest(self, backup: str) -> Manifest | None:
+        return next((m for m in self.manifests if m.backup == backup), None)
+
+    def finished(self, backup: str) -> bool:
+        return self.manifest(backup) is not None
+
+    def live_starts(self) -> list[Start]:
+        return [
+            start
+            for start in self.starts
+            if self.now - start.time < MAX_AGE
+            and not self.finished(start.backup)
+            and start.backup not in self.expired
+        ]
+
+    def lost(self) -> list[Manifest]:
+        """Backups that count and cannot be restored."""
+        return [m for m in self.manifests if self.counts(m) and not m.packs <= self.packs]
+
+
+@dataclass(frozen=True)
+class Rules:
+    """The guards; a test that drops one must find a backup that is lost."""
+
+    lists_base: bool = True  # the backup, after its start
+    proves_packs: bool = True  # the backup, before its manifest
+    checks_age: bool = True  # the backup, likewise
+    keeps_for_starts: bool = True  # the expiry
+    keeps_for_manifests: bool = True
+    keeps_base_manifests: bool = True  # for those that live starts name
+    lists_after_mark: bool = True
+
+
+# --- a backup ---------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Backup:
+    name: str
+    own_packs: int
+    step: str = "choose"
+    base: str = ""
+    refers: frozenset[Pack] = frozenset()
+    put_at: int = 0
+    checked_at: int = 0
+
+    def own(self) -> frozenset[Pack]:
+        return frozenset((self.name, n) for n in range(self.own_packs))
+
+    def ended(self) -> bool:
+        return self.step == "end"
+
+    def may_wait(self, store: Store) -> bool:
+        """M/2 is more than the last steps take: what the protocol asks for."""
+        if self.step in ("prove", "publish"):
+            return store.now - self.checked_at + 1 < MAX_AGE / 2
+        return True
+
+    def steps(self, store: Store, rules: Rules) -> Iterator[tuple[Backup, Store]]:
+        yield from getattr(self, f"_{self.step}")(store, rules)
+
+    def _choose(self, store: Store, _: Rules) -> Iterator[tuple[Backup, Store]]:
+        yield replace(self, step="start"), store
+        for manifest in store.manifests:
+            if store.counts(manifest):
+                base = replace(self, base=manifest.backup, refers=manifest.packs)
+                yield replace(base, step="start"), store
+        for start in store.starts:
+            # One that died: its packs may be of use.
+            if not store.finished(start.backup) and start.backup != self.name:
+                packs = frozenset(p for p in store.packs if p[0] == start.backup)
+                base = replace(self, base=start.backup, refers=packs)
+                yield replace(base, step="start"), store
+
+    def _start(self, store: Store, rules: Rules) -> Iterator[tuple[Backup, Store]]:
+        put = replace(
+            store, starts=store.starts | {Start(self.name, self.base, store.now)}
+        )
+        following = "look" if self.base and rules.lists_base else "pack"
+        yield replace(self, step=following, put_at=store.now), put
+
+    def _look(self, store: Store, _: Rules) -> Iterator[tuple[Backup, Store]]:
+        if self.base in store.expired or not (
+            store.finished(self.base) or any(s.backup == self.base for s in store.starts)
+        ):
+            # It would begin again; here that is another backup.
+            marked = replace(store, expired=store.expired | {self.name})
+            yield replace(self, step="end"), marked
+        else:
+            yield replace(self, step="pack"), store
+
+    def _pack(self, store: Store, _: Rules) -> Iterator[tuple[Backup, Store]]:
+        put = replace(store, packs=store.packs | self.own())
+        yield replace(self, step="age"), put
+
+    def _age(self, store: Store, rules: Rules) -> Iterator[tuple[Backup, Store]]:
+        if rules.checks_age and store.now - self.put_at > MAX_AGE / 2:
+            yield replace(self, step="end"), store
+        else:
+            following = "prove" if rules.proves_packs else "publish"
+            yield replace(self, step=following, checked_at=store.now), store
+
+    def _prove(self, store: Store, _: Rules) -> Iterator[tuple[Backup, Store]]:
+        there = self.refers | self.own() <= store.packs
+        yield replace(self, step="publish" if there else "end"), store
+
+    def _publish(self, store: Store, _: Rules) -> Iterator[tuple[Backup, Store]]:
+        manifest = Manifest(self.name, self.refers | self.own())
+        put = replace(store, manifests=store.manifests | {manifest})
+        yield replace(self, step="end"), put
+
+
+# --- an expiry --------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Expiry:
+    step: str = "choose"
+    victims: tuple[str, ...] = ()
+    read: frozenset[Manifest] = frozenset()
+    doomed: tuple[Pack, ...] = ()
+    emptied: tuple[str, ...] = ()
+
+    def ended(self) -> bool:
+        return self.step == "end"
+
+    def may_wait(self, _: Store) -> bool:
+        return True
+
+    def steps(self, store: Store, rules: Rules) -> Iterator[tuple[Expiry, Store]]:
+        yield from getattr(self, f"_{self.step}")(store, rules)
+
+    def _choose(self, store: Store, rules: Rules) -> Iterator[tuple[Expiry, Store]]:
+        dead = [
+            start.backup
+            for start in store.starts
+            if store.now - start.time > MAX_AGE
+            and not store.finished(start.backup)
+            and start.backup not in store.expired
+        ]
+        alive = sorted(m.backup for m in store.manifests if store.counts(m))
+        for chosen in (*([one] for one in alive), alive):
+            victims = tuple(sorted(dead + chosen))
+            found = replace(self, step="mark", victims=victims, read=store.manifests)
+            if not rules.lists_after_mark:
+                found = found._listed(store, rules, set(victims))
+                found = replace(found, step="mark", victims=victims)
+            yield found, store
+
+    def _mark(self, store: Store, rules: Rules) -> Iterator[tuple[Expiry, Store]]:
+        if self.victims:
+            marked = replace(store, expired=store.expired | {self.victims[0]})
+            yield replace(self, victims=self.victims[1:]), marked
+        elif rules.lists_after_mark:
+            yield self._listed(store, rules, set()), store
+        else:
+            yield replace(self, step="delete"), store
+
+    def _listed(self, store: Store, rules: Rules, also: set[str]) -> Expiry:
+        expired = store.expired | also
+        keep = {pack for pack in store.packs if pack[0] not in expired}
+        if rules.keeps_for_manifests:
+            for manifest in store.manifests:
+                if manifest.backup not in expired:
+                    keep |= manifest.packs
+        if rules.keeps_for_starts:
+            for start in store.live_starts():
+                base = store.manifest(start.base)
+                keep |= {p for p in store.packs if p[0] in (start.base, start.backup)}
+                keep |= base.packs if base else set()
+        doomed = store.packs - keep
+        needed = {start.base for start in store.live_starts()}
+        if not rules.keeps_base_manifests:
+            needed = set()
+        owners = {pack[0] for pack in store.packs - doomed}
+        emptied = sorted(store.expired - owners - needed)
+        return replace(
+            self,
+            step="delete",
+            doomed=tuple(sorted(doomed)),
+            emptied=tuple(emptied),
+        )
+
+    def _delete(self, store: Store, _: Rules) -> Iterator[tuple[Expiry, Store]]:
+        if self.doomed:
+            gone = replace(store, packs=store.packs - {self.doomed[0]})
+            yield replace(self, doomed=self.doomed[1:]), gone
+        elif self.emptied:
+            name = self.emptied[0]
+            manifests = frozenset(m for m in store.manifests if m.backup != name)
+            gone = replace(store, manifests=manifests)
+            yield replace(self, step="unmark"), gone
+        else:
+            yield replace(self, step="end"), store
+
+    def _unmark(self, store: Store, _: Rules) -> Iterator[tuple[Expiry, Store]]:
+        """The start, then the mark."""
+        name = self.emptied[0]
+        starts = frozenset(s for s in store.starts if s.backup != name)
+        gone = replace(store, starts=starts)
+        if starts == store.starts:
+            gone = replace(store, expired=store.expired - {name})
+            yield replace(self, step="delete", emptied=self.emptied[1:]), gone
+        else:
+            yield self, gone
+
+
+# --- exploring --------------------------------------------------------------------
+
+ENDED = Expiry(step="end")
+Actor = Backup | Expiry
+State = tuple[Store, tuple[Actor, ...]]
+
+
+def successors(state: State, rules: Rules) -> Iterator[State]:
+    store, actors = state
+    for number, actor in enumerate(actors):
+        if actor.ended():
+            continue
+        for stepped, after in actor.steps(store, rules):
+            if stepped.ended():
+                stepped = ENDED
+            yield after, (*actors[:number], stepped, *actors[number + 1 :])
+        # One that is never heard of again has crashed.  It must be told only
+        # where time would otherwise wait for it.
+        if not actor.may_wait(store):
+            yield store, (*actors[:number], ENDED, *actors[number + 1 :])
+    if store.now < TICKS and all(a.ended() or a.may_wait(store) for a in actors):
+        yield replace(store, now=store.now + 1), actors
+
+
+def explore(state: State, rules: Rules, limit: int = 400_000) -> tuple[int, State | None]:
+    """Every reachable state; the first in which a backup is lost."""
+    seen = {state}
+    waiting = [state]
+    while waiting and len(seen) < limit:
+        for following in successors(waiting.pop(), rules):
+            if following in seen:
+                continue
+            if following[0].lost():
+                return len(seen), following
+            seen.add(following)
+            waiting.append(following)
+    assert not waiting, "too many states"
+    return len(seen), None
+
+
+def repository() -> Store:
+    """A full backup, one on top of it, one that died."""
+    first = Manifest("a", frozenset({("a", 0), ("a", 1)}))
+    second = Manifest("b", frozenset({("a", 0), ("b", 0)}))
+    return Store(
+        now=0,
+        starts=frozenset({Start("a", "", -9), Start("b", "a", -9), Start("c", "b", -9)}),
+        manifests=frozenset({first, second}),
+        expired=frozenset(),
+        packs=frozenset({("a", 0), ("a", 1), ("b", 0), ("c", 0)}),
+    )
+
+
+def hollow() -> Store:
+    """The newest backup has no pack of its own."""
+    first = Manifest("a", frozenset({("a", 0)}))
+    return Store(
+        now=0,
+        starts=frozenset({Start("a", "", -9), Start("b", "a", -9)}),
+        manifests=frozenset({first, Manifest("b", first.packs)}),
+        expired=frozenset(),
+        packs=first.packs,
+    )
+
+
+def single() -> Store:
+    packs = frozenset({("a", 0)})
+    return Store(
+        now=0,
+        starts=frozenset({Start("a", "", -9)}),
+        manifests=frozenset({Manifest("a", packs)}),
+        expired=frozenset(),
+        packs=packs,
+    )
+
+
+SCENES: dict[str, State] = {
+    "backup, expiry": (repository(), (Backup("x", 1), Expiry())),
+    "backup, two expiries": (hollow(), (Backup("x", 1), Expiry(), Expiry())),
+    "two backups, expiry": (single(), (Backup("x", 0), Backup("y", 0), Expiry())),
+}
+
+
+@pytest.mark.parametrize("scene", SCENES)
+def test_no_order_of_steps_loses_a_backup(scene: str) -> None:
+    count, lost = explore(SCENES[scene], Rules())
+    print(f"{scene}: {count} states")
+    assert lost is None
+    assert count > 1000
+
+
+@pytest.mark.parametrize(
+    "guard, scene",
+    [
+        ("lists_base", "backup, expiry"),
+        ("checks_age", "backup, expiry"),
+        ("keeps_for_starts", "backup, expiry"),
+        ("keeps_for_manifests", "backup, expiry"),
+        ("lists_after_mark", "backup, expiry"),
+        ("keeps_base_manifests", "backup, two expiries"),
+    ],
+)
+def test_each_guard_is_needed(guard: str, scene: str) -> None:
+    _, lost = explore(SCENES[scene], replace(Rules(), **{guard: False}))
+    assert lost is not None
+
+
+def test_longer_lives() -> None:
+    """Walks at random through more actors than can be explored to the end."""
+    seed = 20261121
+    print(f"seed {seed}")
+    source = random.Random(seed)
+    for _ in range(400):
+        actors: list[Actor] = [Backup(f"x{n}", n % 2) for n in range(4)]
+        state: State = (repository(), (*actors, Expiry(), Expiry(), Expiry()))
+        while True:
+            following = [s for s in successors(state, Rules()) if s != state]
+            if not following:
+                break
+            state = source.choice(following)
+            assert not state[0].lost(), state
