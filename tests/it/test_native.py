@@ -326,3 +326,20 @@ def test_compressed(site: Changing) -> None:
 
 def test_usage(walship: Programs) -> None:
     assert walship.run("walship", "backup", "--incremental=full").status == 2
+
+
+@pytest.mark.versions(17, 18)
+def test_rests_are_read_back(site: Changing, repo_dir: Path) -> None:
+    """What older packs hold is stored again, though the server did not send it."""
+    first_tables(site.primary)
+    first = site.made()
+    site.primary.sql("update stays set i = -i where i % 50 = 0")
+    site.primary.sql("select pg_sleep(2)")
+    made = site.made("--set=pack_max_age=1s")
+    assert made["read"] == "changes"
+    assert made["rewritten_bytes"] > first["bytes"] / 2
+    assert made["referenced_bytes"] == 0
+    (packs,) = repo_dir.glob(f"*/backup/{first['id']}/pack")
+    shutil.rmtree(packs)
+    restored = site.restore(made["id"])
+    assert restored.sql(FINGERPRINT) == site.primary.sql(FINGERPRINT)
