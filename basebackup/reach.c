@@ -71,10 +71,12 @@ compare_id(const void *key, const void *element)
 static struct needed *
 find(const struct reach *reach, const char *backup_id)
 {
-	const char *const *found =
-		bsearch(backup_id, reach->expired, reach->nexpired,
-				sizeof(*reach->expired), compare_id);
+	const char *const *found;
 
+	if (reach->nexpired == 0)
+		return NULL;
+	found = bsearch(backup_id, reach->expired, reach->nexpired,
+					sizeof(*reach->expired), compare_id);
 	return found != NULL ? &reach->needed[found - reach->expired] : NULL;
 }
 
