@@ -20,7 +20,7 @@ from uploader import upload
 
 from ground import peak, roots
 from ground.fault import FaultProxy
-from ground.host import wait_for
+from ground.host import at_work_in, descendants_of, wait_for
 from ground.pg import Cluster
 from ground.programs import Programs, write_config
 from ground.pushsite import s3_keys
@@ -95,6 +95,12 @@ class Ground:
         for name in names:
             (status / f"{name}.done").rename(status / f"{name}.ready")
         self.cluster.sql("select pg_stat_reset_shared('archiver')")
+
+    def is_alone(self) -> bool:
+        """Nobody but the server itself works in its data directory."""
+        family = descendants_of(self.cluster.pid() or 0)
+        others = set(at_work_in(self.cluster.data)) - {self.cluster.pid(), *family}
+        return not others
 
     def drain(self, names: Sequence[str], command: str) -> float:
         """The seconds in which the server archives them."""
@@ -184,11 +190,11 @@ def told(name: str, unit: str, rows: dict[str, list[float]], ours: str) -> None:
 def backlog(
     ground: Ground,
     names: Sequence[str],
-    bodies: Sequence[Path],
     rtt_ms: int,
     rounds: int,
 ) -> None:
     """Segments per second; synchronous pgBackRest on fewer of them."""
+    bodies = ground.sealed(names)
     few = names[: max(4, len(names) // 16)]
     rows: dict[str, list[float]] = {}
 
@@ -226,6 +232,7 @@ def count(ground: Ground, names: Sequence[str]) -> None:
                 proxy.forget()
                 peaks = home / "peaks"
                 ground.drain(names, f"/usr/bin/python3 {tool} {peaks} {command}")
+                wait_for(ground.is_alone, "what runs ahead has ended")
                 asked = len(proxy.requests) / len(names)
                 kib = max(int(line) for line in peaks.read_text().split())
             print(f"    {who:26} {asked:6.2f} per segment, {kib / 1024:6.1f} MiB")
