@@ -103,6 +103,13 @@ def test_dropped_table(site: Site, scratch: Path, shared_dir: Path) -> None:
     assert primary.sql('select * from sales."Big Orders" order by n') == rows
     assert primary.value("select archived_count from pg_stat_archiver") == archived
 
+    query = "select current_setting(n) from (values ('listen_addresses'),"
+    query += "('archive_mode'), ('synchronous_standby_names'), ('ssl')) v (n)"
+    done = extract(
+        site, scratch, "--database=postgres", f"--query={query}", "--output=-"
+    ).check()
+    assert done.out.splitlines()[1:] == ['""', "off", '""', "off"]
+
     query = 'select n, t from sales."Big Orders" where n > 499 order by n -- two; '
     done = extract(
         site,
