@@ -21,7 +21,7 @@
  *
  * One table in config_table.c drives parsing, the environment, `walship check`
  * and the option table of README.  Strings belong to the config and live until
- * config_free, which wipes the secret ones.
+ * config_free; the secret ones lie in locked memory and are wiped.
  */
 #ifndef COMMON_CONFIG_H
 #define COMMON_CONFIG_H

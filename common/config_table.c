@@ -5,13 +5,13 @@
 
 #include <inttypes.h>
 #include <limits.h>
-#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/cli.h"
 #include "common/s3_settings.h"
+#include "common/secretfile.h"
 
 #define SECOND INT64_C(1000)
 #define DAY    (86400 * SECOND)
@@ -280,6 +280,29 @@ invalid(const struct config_option *option, const char *value, struct err *err)
 				   option->name);
 }
 
+/* Secrets lie in locked memory.  NULL: err says why. */
+static char *
+new_text(const struct config_option *option, size_t size, struct err *err)
+{
+	void *text = NULL;
+
+	if (option->secret)
+		return secret_alloc(size, &text, err) == ST_OK ? text : NULL;
+	text = malloc(size);
+	if (text == NULL)
+		(void) err_set(err, ST_NOMEM, "out of memory");
+	return text;
+}
+
+static void
+free_text(const struct config_option *option, char *text)
+{
+	if (option->secret)
+		secret_free(text);
+	else
+		free(text);
+}
+
 static enum status
 set_string(struct config *cfg, const struct config_option *option,
 		   const char *value, struct err *err)
@@ -293,9 +316,9 @@ set_string(struct config *cfg, const struct config_option *option,
 	if (option->kind == KIND_REPOSITORY || option->kind == KIND_URL)
 		while (len > 0 && value[len - 1] == '/')
 			len--;
-	copy = malloc(len + 1);
+	copy = new_text(option, len + 1, err);
 	if (copy == NULL)
-		return err_set(err, ST_NOMEM, "out of memory");
+		return err->status;
 	memcpy(copy, value, len);
 	copy[len] = '\0';
 
@@ -303,13 +326,10 @@ set_string(struct config *cfg, const struct config_option *option,
 	if (complaint != NULL)
 	{
 		(void) invalid(option, copy, err);
-		sodium_memzero(copy, len);
-		free(copy);
+		free_text(option, copy);
 		return err_detail(err, "%s", complaint);
 	}
-	if (*slot != NULL)
-		sodium_memzero(*slot, strlen(*slot));
-	free(*slot);
+	free_text(option, *slot);
 	*slot = copy;
 	return ST_OK;
 }
@@ -515,9 +535,7 @@ forget_string(struct config *cfg, const struct config_option *option)
 {
 	char **slot = field(cfg, option);
 
-	if (*slot != NULL)
-		sodium_memzero(*slot, strlen(*slot));
-	free(*slot);
+	free_text(option, *slot);
 	*slot = NULL;
 }
 

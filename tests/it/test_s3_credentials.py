@@ -362,7 +362,11 @@ REFUSALS = {
     "no XML": (answer(200, b"hello"), "corrupt", "not the XML"),
     "half": (answer(200, Lent().sts()[:300]), "corrupt", "not the XML"),
     "ended": (answer(200, Lent(life_s=5).sts()), "retry", "have expired already"),
-    "control": (answer(200, Lent(token="a&#10;b").sts()), "corrupt", "token is invalid"),
+    "control": (
+        answer(200, Lent(token="a&#10;b").sts()),
+        "corrupt",
+        "token is invalid",
+    ),
     "long": (answer(200, Lent(token="x" * 9000).sts()), "corrupt", "not the XML"),
     "doctype": (
         answer(200, b"<!DOCTYPE a [<!ENTITY b 'c'>]>" + Lent().sts()),
@@ -406,7 +410,8 @@ def test_credential_process(push: Push, tmp_path: Path) -> None:
     )
     push.files(
         tmp_path,
-        config=f"[default]\ncredential_process = \"{program}\" 'a b' $HOME c\\ d | #x\n",
+        config="[default]\ncredential_process = "
+        f"\"{program}\" 'a b' $HOME c\\ d | #x\n",
     )
     push.settings |= {"s3_profile": "default"}
     push.env |= {"WALSHIP_S3_SESSION_TOKEN": "", "HOME": "/h"}

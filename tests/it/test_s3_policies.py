@@ -26,7 +26,9 @@ def policies() -> dict[str, list[dict[str, object]]]:
     """The statements of each of README's policies, by its first one's name."""
     readme = (SOURCE / "README.md").read_text(encoding="utf-8")
     section = readme.partition("\n## IAM permissions\n")[2].partition("\n## ")[0]
-    found = [json.loads(text) for text in re.findall(r"```json\n(.*?)```", section, re.S)]
+    found = [
+        json.loads(text) for text in re.findall(r"```json\n(.*?)```", section, re.S)
+    ]
     return {policy["Statement"][0]["Sid"]: policy["Statement"] for policy in found}
 
 
@@ -106,7 +108,9 @@ def test_archive_back_up_and_restore_with_least_rights(
 
 
 @pytest.mark.parametrize("policy", ["PushOnly", "Backup", "ReadOnly"])
-def test_none_of_them_deletes(as_user: Users, keys: dict[str, str], policy: str) -> None:
+def test_none_of_them_deletes(
+    as_user: Users, keys: dict[str, str], policy: str
+) -> None:
     store_of(keys)("put", "7/wal/00000001/x").check()
     refused = store_of(as_user(policy))("rm", "7/wal/00000001/x")
     assert status(refused) == "auth"

@@ -190,8 +190,11 @@ def limited(store: StoreTool, *args: str) -> str:
 
 
 MANY = b"<Contents><Key>p/k</Key><Size>1</Size></Contents>" * 1000
-BOMB = b"<!DOCTYPE a [<!ENTITY b '" + b"x" * 1000 + b"'>" + b"".join(
-    b"<!ENTITY c%d '%s'>" % (i, b"&b;" * 100) for i in range(9)
+BOMB = (
+    b"<!DOCTYPE a [<!ENTITY b '"
+    + b"x" * 1000
+    + b"'>"
+    + b"".join(b"<!ENTITY c%d '%s'>" % (i, b"&b;" * 100) for i in range(9))
 )
 DOCUMENTS = {
     "more keys than asked for": b"<ListBucketResult>" + MANY * 100,

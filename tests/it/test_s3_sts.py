@@ -10,7 +10,9 @@ from ground.s3client import Bucket
 from ground.storetool import StoreTool, status
 
 
-def test_a_role_of_the_gateway(gateway: Gateway, bucket: Bucket, tmp_path: Path) -> None:
+def test_a_role_of_the_gateway(
+    gateway: Gateway, bucket: Bucket, tmp_path: Path
+) -> None:
     """Who may do nothing assumes a role that may, and keeps it in the spool."""
     uid = f"user{uuid.uuid4().hex[:8]}"
     keys = gateway.create_user(uid)
@@ -20,7 +22,9 @@ def test_a_role_of_the_gateway(gateway: Gateway, bucket: Bucket, tmp_path: Path)
         f"[profile base]\naws_access_key_id = {keys.access_key}\n"
         f"aws_secret_access_key = {keys.secret_key}\n"
     )
-    role = "[profile role]\nrole_arn = {}\nsource_profile = base\nduration_seconds = 900\n"
+    role = (
+        "[profile role]\nrole_arn = {}\nsource_profile = base\nduration_seconds = 900\n"
+    )
     config.write_text(base + role.format(arn), encoding="ascii")
     spool = tmp_path / "spool"
     spool.mkdir(mode=0o700)

@@ -120,6 +120,47 @@ test_a_profile_of_the_command_line(void **state)
 	config_free(cfg);
 }
 
+/* Whether a core file would leave the page of that address out. */
+static bool
+is_left_out(const void *address)
+{
+	FILE *maps = fopen("/proc/self/smaps", "r");
+	uintptr_t at = (uintptr_t) address;
+	char line[512];
+	bool inside = false;
+	bool out = false;
+
+	assert_non_null(maps);
+	while (fgets(line, sizeof line, maps) != NULL)
+	{
+		char *end;
+		uintptr_t first = strtoul(line, &end, 16);
+
+		if (*end == '-')
+			inside = first <= at && at < strtoul(end + 1, NULL, 16);
+		else if (inside && strncmp(line, "VmFlags:", 8) == 0)
+			out = strstr(line, " dd") != NULL;
+	}
+	assert_int_equal(fclose(maps), 0);
+	return out;
+}
+
+static void
+test_secrets_lie_apart(void **state)
+{
+	struct config *cfg;
+	struct err err;
+
+	(void) state;
+	write_file("s3_access_key_id = i\ns3_secret_access_key = s\n"
+			   "s3_session_token = t\n");
+	assert_int_equal(config_load(file, 0, NULL, &cfg, &err), ST_OK);
+	assert_true(is_left_out(cfg->s3_secret_access_key));
+	assert_true(is_left_out(cfg->s3_session_token));
+	assert_false(is_left_out(cfg->s3_access_key_id));
+	config_free(cfg);
+}
+
 static int
 make_file(void **state)
 {
@@ -143,6 +184,7 @@ main(void)
 		cmocka_unit_test(test_credentials_replace_each_other),
 		cmocka_unit_test(test_both_are_refused),
 		cmocka_unit_test(test_a_profile_of_the_command_line),
+		cmocka_unit_test(test_secrets_lie_apart),
 	};
 
 	return cmocka_run_group_tests(tests, make_file, remove_file);
