@@ -90,7 +90,7 @@ take_and_give(void *arg)
 static void
 together(void **state)
 {
-	static const uint64_t shares[THREADS] = {1, 10, 30, 50, 70, 99, 100, 500};
+	static uint64_t shares[THREADS] = {1, 10, 30, 50, 70, 99, 100, 500};
 	pthread_t threads[THREADS];
 	struct err err;
 	void *ended;
@@ -98,9 +98,8 @@ together(void **state)
 	(void) state;
 	assert_int_equal(budget_new(TOTAL, &budget, &err), ST_OK);
 	for (int i = 0; i < THREADS; i++)
-		assert_int_equal(pthread_create(&threads[i], NULL, take_and_give,
-										(void *) (uintptr_t) &shares[i]),
-						 0);
+		assert_int_equal(
+			pthread_create(&threads[i], NULL, take_and_give, &shares[i]), 0);
 	for (int i = 0; i < THREADS; i++)
 	{
 		assert_int_equal(pthread_join(threads[i], &ended), 0);
