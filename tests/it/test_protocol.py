@@ -62,7 +62,8 @@ class Store:
 
     def lost(self) -> list[Manifest]:
         """Backups that count and cannot be restored."""
-        return [m for m in self.manifests if self.counts(m) and not m.packs <= self.packs]
+        counting = [m for m in self.manifests if self.counts(m)]
+        return [m for m in counting if not m.packs <= self.packs]
 
 
 @dataclass(frozen=True)
@@ -127,9 +128,8 @@ class Backup:
         yield replace(self, step=following, put_at=store.now), put
 
     def _look(self, store: Store, _: Rules) -> Iterator[tuple[Backup, Store]]:
-        if self.base in store.expired or not (
-            store.finished(self.base) or any(s.backup == self.base for s in store.starts)
-        ):
+        known = {start.backup for start in store.starts}
+        if self.base in store.expired or self.base not in known:
             # It would begin again; here that is another backup.
             marked = replace(store, expired=store.expired | {self.name})
             yield replace(self, step="end"), marked
@@ -276,7 +276,9 @@ def successors(state: State, rules: Rules) -> Iterator[State]:
         yield replace(store, now=store.now + 1), actors
 
 
-def explore(state: State, rules: Rules, limit: int = 400_000) -> tuple[int, State | None]:
+def explore(
+    state: State, rules: Rules, limit: int = 400_000
+) -> tuple[int, State | None]:
     """Every reachable state; the first in which a backup is lost."""
     seen = {state}
     waiting = [state]
@@ -298,7 +300,9 @@ def repository() -> Store:
     second = Manifest("b", frozenset({("a", 0), ("b", 0)}))
     return Store(
         now=0,
-        starts=frozenset({Start("a", "", -9), Start("b", "a", -9), Start("c", "b", -9)}),
+        starts=frozenset(
+            {Start("a", "", -9), Start("b", "a", -9), Start("c", "b", -9)}
+        ),
         manifests=frozenset({first, second}),
         expired=frozenset(),
         packs=frozenset({("a", 0), ("a", 1), ("b", 0), ("c", 0)}),
