@@ -132,9 +132,9 @@ begin_stream(struct backup *b, struct err *err)
 	b->result->native = b->native.pages_max > 0;
 	(void) snprintf(b->result->why_read, sizeof(b->result->why_read), "%s",
 					b->native.why);
-	log_info("receiving %s from %s, timeline %" PRIu32,
-			 b->result->native ? "changes" : "everything",
-			 lsn_format(b->result->start_lsn, lsn), b->result->timeline);
+	log_info("receiving from %s, timeline %" PRIu32 "%s",
+			 lsn_format(b->result->start_lsn, lsn), b->result->timeline,
+			 b->result->native ? ", only what changed" : "");
 	return ST_OK;
 }
 
