@@ -166,9 +166,13 @@ reclaim_base(const struct base *base, int64_t max_age_s, int64_t now_s,
 	enum status st;
 
 	if (packs == NULL || order == NULL || retired == NULL)
-		st = err_set(err, ST_NOMEM, "out of memory");
-	else
-		st = measure_all(list, packs, retired, max_age_s, now_s, err);
+	{
+		free(packs);
+		free(order);
+		free(retired);
+		return err_set(err, ST_NOMEM, "out of memory");
+	}
+	st = measure_all(list, packs, retired, max_age_s, now_s, err);
 	if (st == ST_OK)
 	{
 		*out = (struct reclaim_result){.retired = retired, .npacks = count};
