@@ -345,8 +345,8 @@ read_back(struct pack_writer *w, size_t len, const uint8_t *entry,
 	if (memcmp(found, entry, sizeof(found)) == 0)
 		return ST_OK;
 	return err_set(err, ST_CORRUPT,
-				   "page %llu of \"%s\" is not what its backup says",
-				   (unsigned long long) (at / w->source.page_size), w->path);
+				   "the page at %llu of \"%s\" is not what its backup says",
+				   (unsigned long long) at, w->path);
 }
 
 static enum status
@@ -361,10 +361,9 @@ refer_page(struct pack_writer *w, size_t len, struct err *err)
 	if (st != ST_OK)
 		return st;
 	if (!base_has_page(w, len))
-		return err_set(
-			err, ST_CORRUPT, "the base has no page %llu of \"%s\"",
-			(unsigned long long) (w->file.size / w->source.page_size),
-			w->path);
+		return err_set(err, ST_CORRUPT,
+					   "the base has no page at %llu of \"%s\"",
+					   (unsigned long long) w->file.size, w->path);
 	entry = w->base_entries + at;
 	memcpy(w->entries + at, entry, PAGE_ENTRY_BYTES);
 	if (may_fragment(w) && !retires(w, w->file.size, len))

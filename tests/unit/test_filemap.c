@@ -109,7 +109,7 @@ test_known(void **state)
 {
 	static const struct filemap_extent extents[] = {
 		{1, 0, 0, PAGE},
-		{FILEMAP_ZEROS, 0, 0, 2 * PAGE},
+		{FILEMAP_ZEROS, 0, 0, (uint64_t) 2 * PAGE},
 		{1, 0, PAGE, 100},
 		{1, 0, 0, PAGE},
 	};

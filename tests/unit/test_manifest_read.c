@@ -499,44 +499,45 @@ static const char *const mapped[] = {
 
 #define MAPPED_LINES (sizeof(mapped) / sizeof(mapped[0]))
 
+static const struct change map_changes[] = {
+	{0, "[\"maps\"]", "[\"maps\",\"x\"]", ST_CONFIG},
+	{0, "000102", "00010", ST_CORRUPT},
+	{0, "000102", "00010G", ST_CORRUPT},
+	{0, "\"full\":\"0", "\"full\":\"x", ST_CORRUPT},
+	{0, "\"page_size\":8192", "\"page_size\":0", ST_CORRUPT},
+	{0, "\"page_size\":8192", "\"page_size\":4096", ST_CORRUPT},
+	{1, "[[0,0,9],[2,0,9]]", "[[0,0,9]]", ST_CORRUPT},
+	{1, "[[0,0,9],[2,0,9]]", "[[0,0,9],[2,0,9],[2,9,9]]", ST_CORRUPT},
+	{1, "[[0,0,9],[2,0,9]]", "[[0,0,9],[1,0,9]]", ST_CORRUPT},
+	{1, "[[0,0,9],[2,0,9]]", "[[0,0,9],[3,0,9]]", ST_CORRUPT},
+	{1, "[[0,0,9],[2,0,9]]", "[[0,0,9],[-1,0,9]]", ST_CORRUPT},
+	{1, "[[0,0,9],[2,0,9]]", "[[0,0,9],[2,0,0]]", ST_CORRUPT},
+	{1, "[[0,0,9],[2,0,9]]", "[[0,0,9],[2,16777216,1]]", ST_CORRUPT},
+	{1, "[[0,0,9],[2,0,9]]", "[[0,0,9],[2,1,16777216]]", ST_CORRUPT},
+	{1, "[[0,0,9],[2,0,9]]", "[]", ST_CORRUPT},
+	{1, "[[0,0,9],[2,0,9]]", "[0,0]", ST_CORRUPT},
+	{1, "\"map\":", "\"extents\":[],\"map\":", ST_CORRUPT},
+	{1, "58596", "58597", ST_CORRUPT},
+	{1, "58596", "58584", ST_CORRUPT},
+	{1, "[[0,9,58596]]", "[[0,9,58584],[2,9,12]]", ST_OK},
+	{1, "[[0,9,58596]]", "[[0,9,58584],[4,9,12]]", ST_CORRUPT},
+	{1, ",\"pages\":[[0,9,58596]]", "", ST_OK},
+	{2, "\"digest\":0", "\"digest\":1", ST_CORRUPT},
+	{3, "\"digest\":2", "\"digest\":0", ST_CORRUPT},
+	{3, "\"digest\":2", "\"digest\":16777216", ST_CORRUPT},
+	{4, "\"pack\":3", "\"pack\":0", ST_OK},
+	{4, "[7,0]", "[7]", ST_CORRUPT},
+	{4, "[7,0]", "[7,0,0]", ST_CORRUPT},
+	{4, "[7,0]", "[7,-1]", ST_CORRUPT},
+	{4, "[7,0]", "[7,4194305]", ST_CORRUPT},
+	{4, "\"data\":30", "\"data\":16777217", ST_CORRUPT},
+	{5, "\"digests\":2", "\"digests\":1", ST_CORRUPT},
+	{5, "\"digests\":2,", "", ST_CORRUPT},
+};
+
 static void
 test_maps(void **state)
 {
-	static const struct change changes[] = {
-		{0, "[\"maps\"]", "[\"maps\",\"x\"]", ST_CONFIG},
-		{0, "000102", "00010", ST_CORRUPT},
-		{0, "000102", "00010G", ST_CORRUPT},
-		{0, "\"full\":\"0", "\"full\":\"x", ST_CORRUPT},
-		{0, "\"page_size\":8192", "\"page_size\":0", ST_CORRUPT},
-		{0, "\"page_size\":8192", "\"page_size\":4096", ST_CORRUPT},
-		{1, "[[0,0,9],[2,0,9]]", "[[0,0,9]]", ST_CORRUPT},
-		{1, "[[0,0,9],[2,0,9]]", "[[0,0,9],[2,0,9],[2,9,9]]", ST_CORRUPT},
-		{1, "[[0,0,9],[2,0,9]]", "[[0,0,9],[1,0,9]]", ST_CORRUPT},
-		{1, "[[0,0,9],[2,0,9]]", "[[0,0,9],[3,0,9]]", ST_CORRUPT},
-		{1, "[[0,0,9],[2,0,9]]", "[[0,0,9],[-1,0,9]]", ST_CORRUPT},
-		{1, "[[0,0,9],[2,0,9]]", "[[0,0,9],[2,0,0]]", ST_CORRUPT},
-		{1, "[[0,0,9],[2,0,9]]", "[[0,0,9],[2,16777216,1]]", ST_CORRUPT},
-		{1, "[[0,0,9],[2,0,9]]", "[[0,0,9],[2,1,16777216]]", ST_CORRUPT},
-		{1, "[[0,0,9],[2,0,9]]", "[]", ST_CORRUPT},
-		{1, "[[0,0,9],[2,0,9]]", "[0,0]", ST_CORRUPT},
-		{1, "\"map\":", "\"extents\":[],\"map\":", ST_CORRUPT},
-		{1, "58596", "58597", ST_CORRUPT},
-		{1, "58596", "58584", ST_CORRUPT},
-		{1, "[[0,9,58596]]", "[[0,9,58584],[2,9,12]]", ST_OK},
-		{1, "[[0,9,58596]]", "[[0,9,58584],[4,9,12]]", ST_CORRUPT},
-		{1, ",\"pages\":[[0,9,58596]]", "", ST_OK},
-		{2, "\"digest\":0", "\"digest\":1", ST_CORRUPT},
-		{3, "\"digest\":2", "\"digest\":0", ST_CORRUPT},
-		{3, "\"digest\":2", "\"digest\":16777216", ST_CORRUPT},
-		{4, "\"pack\":3", "\"pack\":0", ST_OK},
-		{4, "[7,0]", "[7]", ST_CORRUPT},
-		{4, "[7,0]", "[7,0,0]", ST_CORRUPT},
-		{4, "[7,0]", "[7,-1]", ST_CORRUPT},
-		{4, "[7,0]", "[7,4194305]", ST_CORRUPT},
-		{4, "\"data\":30", "\"data\":16777217", ST_CORRUPT},
-		{5, "\"digests\":2", "\"digests\":1", ST_CORRUPT},
-		{5, "\"digests\":2,", "", ST_CORRUPT},
-	};
 	const char *lines[MAPPED_LINES];
 	struct seen seen = {.len = 0};
 	struct err err;
@@ -554,8 +555,8 @@ test_maps(void **state)
 	assert_int_equal(seen.summary.digest_key[15], 15);
 	assert_string_equal(seen.summary.full, ID);
 	assert_int_equal(seen.summary.digests, 1);
-	check_changes_of(mapped, MAPPED_LINES, changes,
-					 sizeof(changes) / sizeof(changes[0]));
+	check_changes_of(mapped, MAPPED_LINES, map_changes,
+					 sizeof(map_changes) / sizeof(map_changes[0]));
 	/* A pack before the digests would come too early. */
 	memcpy(lines, mapped, sizeof(lines));
 	lines[3] = mapped[4];

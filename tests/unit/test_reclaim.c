@@ -46,8 +46,8 @@ new_pack(struct world *w)
 		w->filled =
 			reallocarray(w->filled, w->room, frames * sizeof(*w->filled));
 		w->retired = reallocarray(w->retired, w->room, sizeof(*w->retired));
-		assert_true(w->live != NULL && w->filled != NULL &&
-					w->retired != NULL);
+		if (w->live == NULL || w->filled == NULL || w->retired == NULL)
+			abort();
 	}
 	memset(w->live + w->npacks * frames, 0, frames * sizeof(*w->live));
 	memset(w->filled + w->npacks * frames, 0, frames * sizeof(*w->filled));
