@@ -16,6 +16,7 @@ import pytest
 from ground.host import Result, run
 from ground.pg import Cluster, ClusterFactory
 from ground.programs import Programs, write_config
+from ground.s3 import Gateway
 from ground.s3client import Bucket
 
 STORE_CHECKS = {
@@ -258,7 +259,12 @@ def test_repository_is_a_mount_point(
 def test_store_refuses(work_dir: Path, s3_config: Path, check: Check) -> None:
     report = check(s3_config, env={"AWS_SECRET_ACCESS_KEY": "wrong"})
     assert report.failed() == set(), "the file's secret wins over AWS's variable"
-    report = check(s3_config, env={"WALSHIP_S3_SECRET_ACCESS_KEY": "wrong"})
+    # The environment's credentials replace the file's as a whole.
+    wrong = {
+        "WALSHIP_S3_ACCESS_KEY_ID": Gateway.credentials.access_key,
+        "WALSHIP_S3_SECRET_ACCESS_KEY": "wrong",
+    }
+    report = check(s3_config, env=wrong)
     assert report.failed() == {"store"}
     assert "SignatureDoesNotMatch" in report.found("store")
     assert "wrong" not in report.text

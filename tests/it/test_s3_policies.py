@@ -77,6 +77,7 @@ def test_every_policy_is_tried() -> None:
     assert set(policies()) == {"PushOnly", "Backup", "ReadOnly", "Expire"}
 
 
+@pytest.mark.sigv4
 def test_archive_back_up_and_restore_with_least_rights(
     as_user: Users,
     walship: Programs,
@@ -137,6 +138,7 @@ def test_expire_has_what_it_takes(
         assert status(elsewhere(*command)) == "auth"
 
 
+@pytest.mark.sigv4
 def test_pushing_needs_no_listing(as_user: Users) -> None:
     """Nor is anything but WAL within its reach."""
     pusher = store_of(as_user("PushOnly"))
