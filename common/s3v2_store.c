@@ -549,6 +549,7 @@ s3v2_store_open(const struct config *cfg, struct store **out, struct err *err)
 	if (store == NULL)
 		return err_set(err, ST_NOMEM, "out of memory");
 	store->base.ops = &s3v2_ops;
+	store->base.asks_first = true;
 	store->base.deadline = deadline_in(-1, NULL);
 	store->stall_timeout_ms = cfg->stall_timeout_ms;
 	status =
