@@ -466,6 +466,7 @@ def add_file(lines: Lines, path: str) -> None:
     """An empty file, counted everywhere."""
     file = dict(first(lines, path="PG_VERSION"))
     file.update(path=path, size=0, crc32c="00000000", extents=[])
+    file.pop("pages", None)  # an empty file has none
     lines.insert(lines.index(first(lines, path="PG_VERSION")), file)
     lines[0]["files"] += 1
     lines[-1]["files"] += 1
