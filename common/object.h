@@ -179,6 +179,17 @@ object_seal(const struct object_id *id, uint64_t plain_len, object_source read,
 			struct object_buffer *buf, struct err *err) ERR_CHECK;
 
 /*
+ * The same in at most memory_max bytes of buf's memory, where that is not
+ * mapped.  ST_NOMEM if that is too little, and then the content has to be
+ * read again from its beginning.
+ */
+extern enum status
+object_seal_within(const struct object_id *id, uint64_t plain_len,
+				   object_source read, void *arg, const struct keyring *ring,
+				   const char *spill_dir, size_t memory_max,
+				   struct object_buffer *buf, struct err *err) ERR_CHECK;
+
+/*
  * The 16 hex digits that tell WAL files of one name apart (FORMAT.md, section
  * 5), of content that comes as above; hex has OBJECT_WAL_DIGEST_HEX bytes.
  */

@@ -18,7 +18,8 @@ struct sealing
 	struct object obj;
 	struct object_codec *codec;
 	struct object_buffer buf;
-	uint64_t left; /* content that is still to come */
+	uint64_t left;     /* content that is still to come */
+	size_t memory_max; /* of the buffer, unless it is mapped */
 	uint32_t number;
 };
 
@@ -46,6 +47,7 @@ sealing_begin(struct sealing *s, const struct object_id *id,
 	if (status != ST_OK)
 		return status;
 	s->left = plain_len;
+	s->memory_max = SIZE_MAX;
 	status = object_codec_new(&s->codec, err);
 	if (status != ST_OK)
 		return status;
@@ -72,6 +74,11 @@ sealing_add(struct sealing *s, const void *plain, size_t len, struct err *err)
 	enum status status;
 
 	assert(s->buf.len + object_frame_bound(len) <= s->buf.room);
+	if (!s->buf.mapped && s->buf.len + object_frame_bound(len) > s->memory_max)
+		return err_set(err, ST_NOMEM,
+					   "the stored form of \"%s\" takes more "
+					   "than %zu bytes",
+					   s->obj.name, s->memory_max);
 	status =
 		object_seal_frame(&s->obj, s->codec, s->number, len == s->left, plain,
 						  len, s->buf.data + s->buf.len, &stored_len, err);
@@ -96,16 +103,27 @@ sealing_end(struct sealing *s, enum status status, struct object_buffer *buf)
 	return status;
 }
 
-enum status /* NOLINTNEXTLINE(readability-function-size) */
+enum status
 object_seal(const struct object_id *id, uint64_t plain_len, object_source read,
 			void *arg, const struct keyring *ring, const char *spill_dir,
 			struct object_buffer *buf, struct err *err)
+{
+	return object_seal_within(id, plain_len, read, arg, ring, spill_dir,
+							  SIZE_MAX, buf, err);
+}
+
+enum status /* NOLINTNEXTLINE(readability-function-size) */
+object_seal_within(const struct object_id *id, uint64_t plain_len,
+				   object_source read, void *arg, const struct keyring *ring,
+				   const char *spill_dir, size_t memory_max,
+				   struct object_buffer *buf, struct err *err)
 {
 	struct sealing s;
 	uint8_t *plain = NULL;
 	enum status status;
 
 	status = sealing_begin(&s, id, plain_len, ring, spill_dir, err);
+	s.memory_max = memory_max;
 	if (status == ST_OK)
 	{
 		plain = malloc(sealing_next_len(&s) + 1);

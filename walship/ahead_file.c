@@ -99,6 +99,7 @@ store_file(struct ahead_hand *hand, const char *path, bool in_recovery,
 	struct push_options options = {.in_recovery = in_recovery,
 								   .spill_dir = spool_path(ahead->spool),
 								   .budget = hand->budget,
+								   .usual = &hand->usual,
 								   .deadline = *d};
 	struct push_outcome outcome;
 	struct wal_file file;

@@ -15,6 +15,7 @@ struct ahead_hand
 	const struct ahead *ahead;
 	struct budget *budget;
 	struct repo repo; /* opened by the first file that needs it */
+	uint64_t usual;   /* see push_options */
 };
 
 /*

@@ -109,39 +109,82 @@ give(const struct push_options *options, uint64_t bytes)
 }
 
 /*
+ * What to take of the budget for sealing.  Reserving the worst case for WAL
+ * that is compressible would let one thread seal while all others wait.
+ */
+static uint64_t
+expected_bytes(const struct push_options *options, uint64_t worst)
+{
+	uint64_t bytes = SEALING_BYTES + (worst - SEALING_BYTES) / 2;
+
+	if (options->budget == NULL)
+		return worst;
+	if (*options->usual > 0)
+		bytes = *options->usual + *options->usual / 4 + SEALING_BYTES;
+	return bytes < worst ? bytes : worst;
+}
+
+/* Seals into so many bytes at most; ST_NOMEM: that is too little. */
+static enum status
+seal_within(struct repo *repo, struct wal_file *file, const char *name,
+			const struct push_options *options, uint64_t bytes,
+			struct object_buffer *buf, struct err *err)
+{
+	struct object_id id = {.kind = OBJECT_WAL,
+						   .system_identifier = repo->system_identifier,
+						   .name = name};
+	size_t memory_max = (size_t) (bytes - SEALING_BYTES);
+	enum status status;
+
+	wal_file_rewind(file);
+	status = object_seal_within(&id, file->size_bytes, wal_file_read, file,
+								repo->ring, options->spill_dir, memory_max,
+								buf, err);
+	if (status == ST_IO && options->spill_dir != NULL)
+	{
+		/* A full spool must not stop archiving. */
+		wal_file_rewind(file);
+		status = object_seal_within(&id, file->size_bytes, wal_file_read, file,
+									repo->ring, NULL, memory_max, buf, err);
+	}
+	return status;
+}
+
+/*
  * Seals a file into buf.  On success *taken is what of the budget the buffer
- * keeps: while sealing it is the worst case, then what it turned out to be.
+ * keeps.  What does not fit into what was expected is sealed again with the
+ * worst case, which is waited for with empty hands.
  */
 static enum status
 seal(struct repo *repo, struct wal_file *file, const char *name,
 	 const struct push_options *options, struct object_buffer *buf,
 	 uint64_t *taken, struct err *err)
 {
-	struct object_id id = {.kind = OBJECT_WAL,
-						   .system_identifier = repo->system_identifier,
-						   .name = name};
 	uint64_t worst = sealing_bytes(file);
-	enum status status = take(options, worst, err);
+	uint64_t bytes = expected_bytes(options, worst);
+	enum status status = take(options, bytes, err);
 
 	if (status != ST_OK)
 		return status;
-	wal_file_rewind(file);
-	status = object_seal(&id, file->size_bytes, wal_file_read, file,
-						 repo->ring, options->spill_dir, buf, err);
-	if (status == ST_IO && options->spill_dir != NULL)
+	status = seal_within(repo, file, name, options, bytes, buf, err);
+	if (status == ST_NOMEM && bytes < worst)
 	{
-		/* A full spool must not stop archiving. */
-		wal_file_rewind(file);
-		status = object_seal(&id, file->size_bytes, wal_file_read, file,
-							 repo->ring, NULL, buf, err);
+		give(options, bytes);
+		bytes = worst;
+		status = take(options, bytes, err);
+		if (status != ST_OK)
+			return status;
+		status = seal_within(repo, file, name, options, bytes, buf, err);
 	}
 	*taken = 0;
 	if (status == ST_OK)
 	{
 		object_buffer_trim(buf);
 		*taken = buf->mapped ? 0 : buf->room;
+		if (options->budget != NULL)
+			*options->usual = *taken + SEALING_BYTES;
 	}
-	give(options, worst - *taken);
+	give(options, bytes - *taken);
 	return status;
 }
 

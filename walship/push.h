@@ -18,6 +18,8 @@ struct push_options
 	const char *spill_dir;    /* for large segments; NULL: TMPDIR, else /tmp */
 	struct budget *budget;    /* for what is in memory; NULL: no bound */
 	struct deadline deadline; /* to wait for that */
+	uint64_t *usual; /* with a budget: what sealing took the last time, 0 at
+					  * first; kept by push_file */
 };
 
 enum push_result

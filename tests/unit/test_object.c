@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include <lz4frame.h>
+#include <sodium.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -417,6 +418,42 @@ test_seal_from_source(void **state)
 	free(plain);
 }
 
+/* Noise takes what it is long; half of that is too little, and leaves nothing.
+ */
+static void
+test_seal_within(void **state)
+{
+	const size_t len = 3 << 20;
+	const size_t whole = object_bound(len, OBJECT_FRAME_SIZE);
+	uint8_t *plain = malloc(len);
+	struct source source = {plain, len};
+	struct object_buffer buf = {0}, untouched = {0};
+	struct err err;
+
+	(void) state;
+	assert_non_null(plain);
+	randombytes_buf(plain, len);
+	assert_int_equal(object_seal_within(&wal_id, len, supply, &source, ring_a,
+										NULL, whole / 2, &buf, &err),
+					 ST_NOMEM);
+	assert_memory_equal(&buf, &untouched, sizeof buf);
+	source = (struct source){plain, len};
+	assert_int_equal(object_seal_within(&wal_id, len, supply, &source, ring_a,
+										NULL, whole, &buf, &err),
+					 ST_OK);
+	assert_true(buf.len > len && buf.len <= whole);
+	object_buffer_free(&buf);
+
+	/* What is compressible fits. */
+	memset(plain, 'x', len);
+	source = (struct source){plain, len};
+	assert_int_equal(object_seal_within(&wal_id, len, supply, &source, ring_a,
+										NULL, whole / 2, &buf, &err),
+					 ST_OK);
+	object_buffer_free(&buf);
+	free(plain);
+}
+
 static void
 test_buffer(void **state)
 {
@@ -495,6 +532,7 @@ main(void)
 		cmocka_unit_test(test_is_lz4),
 		cmocka_unit_test(test_sink_fails),
 		cmocka_unit_test(test_seal_from_source),
+		cmocka_unit_test(test_seal_within),
 		cmocka_unit_test(test_buffer),
 		cmocka_unit_test(test_wal_digest),
 	};
