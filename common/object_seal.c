@@ -103,7 +103,7 @@ sealing_end(struct sealing *s, enum status status, struct object_buffer *buf)
 	return status;
 }
 
-enum status
+enum status /* NOLINTNEXTLINE(readability-function-size) */
 object_seal(const struct object_id *id, uint64_t plain_len, object_source read,
 			void *arg, const struct keyring *ring, const char *spill_dir,
 			struct object_buffer *buf, struct err *err)

@@ -213,7 +213,8 @@ def test_fault(world: World, name: str) -> None:
     # An idle server's archiver may pause for up to a minute.
     last = site.cluster.switch_wal()
     assert_archived(world, segment)
-    assert all(segment in line for line in assert_explained(world, fault, since, failed))
+    said = assert_explained(world, fault, since, failed)
+    assert all(segment in line for line in said)
     query = "select last_failed_wal from pg_stat_archiver"
     assert site.cluster.value(query) == segment
     site.cluster.wait_archived(last)
