@@ -69,7 +69,9 @@ test_long_names(void **state)
 		memcpy(text, "a.\"b\".\"", 7);
 		for (size_t i = 0; i < len; i++)
 			text[7 + i] = '"';
-		strcpy(text + 7 + len, len % 2 == 0 ? "\"" : "\"\"");
+		memcpy(text + 7 + len, "\"\"", 3);
+		if (len % 2 == 0)
+			text[8 + len] = '\0';
 		if (extract_parse_table(text, database, pattern))
 			assert_true(strlen(pattern) < sizeof(pattern));
 	}

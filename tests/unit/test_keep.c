@@ -11,8 +11,7 @@
 #include "basebackup/keep.h"
 
 #define DAY INT64_C(86400)
-#define MB  0x100000U
-#define SEG (16 * MB)
+#define SEG ((uint32_t) 16 << 20)
 #define MAX 800
 #define T0  INT64_C(1735689600) /* 2025-01-01, a Wednesday */
 

@@ -193,7 +193,7 @@ test_page_ends(void **state)
 
 		add_other(&w, len);
 		add_end(&w, 0, 3);
-		add_other(&w, 2 * PAGE + len);
+		add_other(&w, (size_t) 2 * PAGE + len);
 		add_end(&w, 0, 4);
 		expect(&w, 4);
 	}
@@ -252,7 +252,7 @@ test_open_at_the_end(void **state)
 	struct err err;
 
 	(void) state;
-	add_other(&w, sizeof(w.data) - 40 - 24 * (PAGES - 1) - 24 - 16);
+	add_other(&w, sizeof(w.data) - 40 - (size_t) 24 * (PAGES - 1) - 24 - 16);
 	assert_int_equal(w.at, sizeof(w.data) - 16);
 	record[17] = 1;
 	put(record + 26, 9000000, 8);
