@@ -238,8 +238,9 @@ def integration_tests(
         [
             *as_root(settings),
             *("/usr/bin/python3", "-B", "-m", "pytest"),
-            *("-p", "no:cacheprovider", "-n", str(JOBS), "-q", "-ra"),
-            *("--timeout=600", f"--junitxml={report}", "--durations=10"),
+            # Twice the cores: half of a test is waiting for its servers.
+            *("-p", "no:cacheprovider", "-n", str(2 * JOBS), "-q", "-ra"),
+            *("--timeout=600", f"--junitxml={report}", "--durations=60"),
             *([] if any("tests/it" in a for a in arguments) else ["tests/it"]),
             *arguments,
         ],
