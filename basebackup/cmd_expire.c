@@ -275,6 +275,7 @@ show_result(const struct expire_result *r)
 {
 	char packs[16];
 	char wal[16];
+	char locked[16];
 
 	(void) printf("Deleted: %" PRIu64 " backups, %" PRIu64
 				  " packs and digests, %s; %" PRIu64 " WAL files, %s.\n",
@@ -284,6 +285,12 @@ show_result(const struct expire_result *r)
 		(void) printf("%" PRIu64 " packs and digests of expired backups stay: "
 					  "kept backups need them.\n",
 					  r->shared);
+	if (r->locked > 0)
+		(void) printf("%" PRIu64 " of the deleted objects, %s, are only "
+					  "hidden: the bucket keeps them until their lock ends. "
+					  "A lifecycle rule for noncurrent versions removes them "
+					  "then.\n",
+					  r->locked, size_format(r->locked_bytes, locked));
 }
 
 static void
@@ -297,6 +304,8 @@ json_result(void *arg, struct json *json)
 	json_int(json, "shared_objects", (int64_t) r->shared);
 	json_int(json, "deleted_wal_files", (int64_t) r->wal_files);
 	json_int(json, "deleted_wal_bytes", (int64_t) r->wal_bytes);
+	json_int(json, "locked_objects", (int64_t) r->locked);
+	json_int(json, "locked_bytes", (int64_t) r->locked_bytes);
 	json_int(json, "failed", (int64_t) r->failed);
 }
 

@@ -175,8 +175,7 @@ visit_part(void *arg, const struct store_entry *entry, struct err *err)
 		walk->left++;
 		return ST_OK;
 	}
-	return remover_add(walk->run->remover, entry->key, entry->stat.size_bytes,
-					   err);
+	return remover_add(walk->run->remover, entry, err);
 }
 
 static enum status
@@ -251,7 +250,7 @@ remove_backups(struct run *run, struct err *err)
 static enum status
 remove_file(void *arg, const struct store_entry *entry, struct err *err)
 {
-	return remover_add(arg, entry->key, entry->stat.size_bytes, err);
+	return remover_add(arg, entry, err);
 }
 
 /* A backup that the plan did not know may need WAL that it gave up. */
@@ -323,6 +322,11 @@ expire_apply(struct session *session, const struct expire_options *options,
 	if (status == ST_OK)
 		status = remover_outcome(run.remover, err);
 	out->failed = remover_failed(run.remover);
+	if (run.remover != NULL)
+	{
+		out->locked = remover_locked(run.remover);
+		out->locked_bytes = remover_locked_bytes(run.remover);
+	}
 	remover_free(run.remover);
 	reach_free(run.reach);
 	free(run.expired);

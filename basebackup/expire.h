@@ -67,6 +67,8 @@ struct expire_result
 	uint64_t shared; /* packs and digests of expired backups that stay */
 	uint64_t wal_files;
 	uint64_t wal_bytes;
+	uint64_t locked; /* of all these, objects that a lock still holds */
+	uint64_t locked_bytes;
 	uint64_t failed; /* objects that could not be deleted */
 };
 

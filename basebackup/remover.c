@@ -7,18 +7,22 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "common/cli.h"
 #include "common/log.h"
+#include "common/s3_settings.h"
 
 #define BATCH      1000 /* what one request of S3's deletes */
 #define LOGGED_MAX 10
+#define DAY_S      86400
 
 struct item
 {
 	char key[STORE_KEY_MAX];
 	uint64_t size_bytes;
 	bool counted;
+	bool locked;
 	bool failed;
 };
 
@@ -30,6 +34,9 @@ struct remover
 	size_t nitems;
 	uint64_t count;
 	uint64_t bytes;
+	int64_t lock_s; /* how long an object is locked; 0: none is */
+	uint64_t locked;
+	uint64_t locked_bytes;
 	uint64_t failed;
 	struct err first; /* if failed */
 };
@@ -37,7 +44,9 @@ struct remover
 enum status
 remover_new(struct session *session, struct remover **out, struct err *err)
 {
+	const char *setting = session->cfg->s3_object_lock;
 	struct remover *remover = calloc(1, sizeof(*remover));
+	struct s3_lock lock;
 	enum status status;
 
 	if (remover == NULL)
@@ -51,6 +60,8 @@ remover_new(struct session *session, struct remover **out, struct err *err)
 	}
 	store_set_timeout(remover->repo.store, session->cfg->command_timeout_ms,
 					  cli_cancel());
+	if (setting != NULL && s3_lock_parse(setting, &lock))
+		remover->lock_s = (int64_t) lock.days * DAY_S;
 	*out = remover;
 	return ST_OK;
 }
@@ -65,11 +76,8 @@ remover_free(struct remover *remover)
 }
 
 static enum status
-add(struct remover *remover, const char *key, uint64_t size_bytes,
-	bool counted, struct err *err)
+add(struct remover *remover, const struct item *item, struct err *err)
 {
-	struct item *item;
-
 	if (remover->nitems == BATCH)
 	{
 		enum status status = remover_flush(remover, err);
@@ -77,32 +85,35 @@ add(struct remover *remover, const char *key, uint64_t size_bytes,
 		if (status != ST_OK)
 			return status;
 	}
-	item = &remover->items[remover->nitems];
-	(void) snprintf(item->key, sizeof(item->key), "%s", key);
-	item->size_bytes = size_bytes;
-	item->counted = counted;
-	item->failed = false;
-	remover->keys[remover->nitems++] = item->key;
+	remover->items[remover->nitems] = *item;
+	remover->keys[remover->nitems] = remover->items[remover->nitems].key;
+	remover->nitems++;
 	return ST_OK;
 }
 
 enum status
-remover_add(struct remover *remover, const char *key, uint64_t size_bytes,
+remover_add(struct remover *remover, const struct store_entry *entry,
 			struct err *err)
 {
-	return add(remover, key, size_bytes, true, err);
+	struct item item = {.size_bytes = entry->stat.size_bytes,
+						.counted = true,
+						.locked = entry->stat.modified + remover->lock_s >
+								  (int64_t) time(NULL)};
+
+	(void) snprintf(item.key, sizeof(item.key), "%s", entry->key);
+	return add(remover, &item, err);
 }
 
 enum status
 remover_add_part(struct remover *remover, const char *backup_id,
 				 const char *part, struct err *err)
 {
+	struct item item = {.counted = false};
 	char name[OBJECT_NAME_MAX + 1];
-	char key[STORE_KEY_MAX];
 
 	repo_backup_name(name, backup_id, part);
-	repo_key(key, remover->repo.system_identifier, name);
-	return add(remover, key, 0, false, err);
+	repo_key(item.key, remover->repo.system_identifier, name);
+	return add(remover, &item, err);
 }
 
 static void
@@ -121,6 +132,19 @@ note_failure(void *arg, const char *key, const struct err *outcome)
 		log_err_warning(outcome);
 }
 
+static void
+count(struct remover *remover, const struct item *item)
+{
+	if (!item->counted || item->failed)
+		return;
+	remover->count++;
+	remover->bytes += item->size_bytes;
+	if (remover->lock_s == 0 || !item->locked)
+		return;
+	remover->locked++;
+	remover->locked_bytes += item->size_bytes;
+}
+
 enum status
 remover_flush(struct remover *remover, struct err *err)
 {
@@ -135,11 +159,7 @@ remover_flush(struct remover *remover, struct err *err)
 	if (status != ST_OK && remover->failed > failed)
 		status = ST_OK;
 	for (size_t i = 0; i < remover->nitems && status == ST_OK; i++)
-		if (remover->items[i].counted && !remover->items[i].failed)
-		{
-			remover->count++;
-			remover->bytes += remover->items[i].size_bytes;
-		}
+		count(remover, &remover->items[i]);
 	remover->nitems = 0;
 	return status;
 }
@@ -154,6 +174,18 @@ uint64_t
 remover_bytes(const struct remover *remover)
 {
 	return remover->bytes;
+}
+
+uint64_t
+remover_locked(const struct remover *remover)
+{
+	return remover->locked;
+}
+
+uint64_t
+remover_locked_bytes(const struct remover *remover)
+{
+	return remover->locked_bytes;
 }
 
 uint64_t

@@ -12,6 +12,7 @@
 
 #include "common/err.h"
 #include "common/session.h"
+#include "common/store.h"
 
 struct remover;
 
@@ -20,9 +21,10 @@ extern enum status remover_new(struct session *session, struct remover **out,
 							   struct err *err) ERR_CHECK;
 extern void remover_free(struct remover *remover);
 
-/* The key is copied; size_bytes only counts.  May delete what has gathered. */
-extern enum status remover_add(struct remover *remover, const char *key,
-							   uint64_t size_bytes, struct err *err) ERR_CHECK;
+/* The entry is copied.  May delete what has gathered. */
+extern enum status
+remover_add(struct remover *remover, const struct store_entry *entry,
+			struct err *err) ERR_CHECK;
 
 /* A part of a backup, such as "manifest"; not counted. */
 extern enum status
@@ -40,6 +42,13 @@ remover_flush(struct remover *remover, struct err *err) ERR_CHECK;
 extern uint64_t remover_count(const struct remover *remover);
 extern uint64_t remover_bytes(const struct remover *remover);
 extern uint64_t remover_failed(const struct remover *remover);
+
+/*
+ * Of what was deleted, what s3_object_lock still holds: its bucket keeps
+ * versions, so a deletion hides the object, and the lock keeps its bytes.
+ */
+extern uint64_t remover_locked(const struct remover *remover);
+extern uint64_t remover_locked_bytes(const struct remover *remover);
 
 /* ST_OK if nothing failed, else the first failure.  remover may be NULL. */
 extern enum status

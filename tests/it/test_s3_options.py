@@ -321,3 +321,12 @@ def test_a_whole_life_in_compliance_mode(
         name = key.rpartition("/")[2]
         free = name == "start" or name.startswith(".walship-probe-")
         assert (retention(locked, key) is None) == free, key
+
+    # What goes is hidden; the lock, and expire says so, keeps its bytes.
+    newest = site.backup("--full")
+    site.settle()
+    done = site.run("expire", "--keep-last=1", "--apply").check()
+    assert "Deleted: 1 backups" in done.out
+    assert "are only hidden: the bucket keeps them until their lock ends" in done.out
+    assert [row["id"] for row in site.list()] == [newest]
+    assert site.run("verify", "--read").check().out.startswith("1 backups")

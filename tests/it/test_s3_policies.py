@@ -104,8 +104,16 @@ def test_archive_back_up_and_restore_with_least_rights(
     copy = site.restore()
     copy.wait_sql("select not pg_is_in_recovery()")
     assert copy.value("select max(n) from marks") == 2
+    assert site.run("verify", "--read").check().err == ""
     for command in (("put", "k"), ("rm", "k")):
         assert status(store_of(reader)(*command)) == "auth"
+
+    site.config = work_dir / "backup.conf"
+    newest = site.backup("--full")
+    site.settle()
+    site.config = write_config(work_dir / "expire.conf", **as_user("Expire"))
+    site.run("expire", "--keep-last=1", "--apply").check()
+    assert [row["id"] for row in site.list()] == [newest]
 
 
 @pytest.mark.parametrize("policy", ["PushOnly", "Backup", "ReadOnly"])
