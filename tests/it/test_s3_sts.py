@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 from ground.s3 import Gateway
 from ground.s3client import Bucket
 from ground.storetool import StoreTool, status
+
+
+@pytest.fixture(scope="module")
+def gateway(run_dir: Path) -> Iterator[Gateway]:
+    """One of its own, that knows STS."""
+    server = Gateway(run_dir / "sts", sts=True)
+    yield server
+    server.stop()
 
 
 def test_a_role_of_the_gateway(

@@ -81,15 +81,19 @@ rgw_enable_usage_log = false
 rgw_enable_ops_log = false
 rgw_thread_pool_size = 64
 rgw_run_sync_thread = false
-rgw_s3_auth_use_sts = true
-rgw_sts_key = sixteen-byte-key
-rgw_user_default_quota_max_size = -1
+{sts}rgw_user_default_quota_max_size = -1
 """
 
 
 def _class_dir() -> Path:
     """Debian 13's default for it is relative to the working directory."""
     return next(Path("/usr/lib").glob("*/rados-classes"))
+
+
+# With it a wrong secret is AccessDenied, as on no other server.
+_STS = """rgw_s3_auth_use_sts = true
+rgw_sts_key = sixteen-byte-key
+"""
 
 
 class Gateway:
@@ -100,7 +104,9 @@ class Gateway:
     storage_class = "STANDARD_IA"  # beside STANDARD
     kms_key = "testkey"
 
-    def __init__(self, home: Path, *, store: str = "memstore") -> None:
+    def __init__(
+        self, home: Path, *, store: str = "memstore", sts: bool = False
+    ) -> None:
         self.home = home
         first = free_ports(_PORTS)
         self.port, self._mon_v2, self._mon_v1 = first, first + 1, first + 2
@@ -116,6 +122,7 @@ class Gateway:
                 store=store,
                 classes=_class_dir(),
                 port=self.port,
+                sts=_STS if sts else "",
                 kms_key=self.kms_key,
                 kms_secret=base64.b64encode(os.urandom(32)).decode(),
                 mon_v1=self._mon_v1,

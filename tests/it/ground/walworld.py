@@ -181,7 +181,9 @@ class World:
     def server(self, signal_file: str, *options: str, pattern: str = "none") -> Cluster:
         """Ready to start; the bad configuration is for files of that pattern."""
         script = self.work_dir / "restore"
-        script.write_text(
+        # Another server may be running it: a new file takes its name.
+        draft = self.work_dir / "restore.new"
+        draft.write_text(
             "#!/bin/sh\n"
             f"conf={self.good}\n"
             f"case $1 in {pattern}) [ ! -e {self.flag} ] || conf={self.bad};; esac\n"
@@ -190,7 +192,8 @@ class World:
             '"$@"\n',
             encoding="utf-8",
         )
-        script.chmod(0o755)
+        draft.chmod(0o755)
+        draft.replace(script)
         self.calls.touch()
         shutil.chown(self.calls, PG_USER, PG_USER)
         cluster = self.new_cluster(create=False)
