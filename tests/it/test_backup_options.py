@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import re
 from pathlib import Path
 
@@ -151,7 +152,10 @@ def test_page_digests(site: Site) -> None:
     objects = Contents(reader, manifest).digests
     small = [file for file in manifest.files if 0 < file.size < 100000 and file.pages]
     assert len(small) > 100 and b"odd" in {file.path for file in small}
-    for file in small:
+    # Hashing a page in Python takes its time: those of a few, and the odd ones.
+    few = random.Random(1).sample(small, 25)
+    few += [file for file in small if file.size % 8192]
+    for file in few:
         table = b"".join(objects.piece(*place) for place in file.pages)
         content = reader.file_content(manifest, file)
         pages = (content[at : at + 8192] for at in range(0, len(content), 8192))

@@ -333,6 +333,7 @@ def test_alone_needs_no_worker(queue: Queue) -> None:
     assert not queue.markers() and not queue.workers()
 
 
+@pytest.mark.sigv4
 def test_history_first(
     queue: Queue, s3_config: Path, fault_proxy: FaultProxy, gateway: Gateway
 ) -> None:
