@@ -206,8 +206,9 @@ extern enum status
 dirstore_open(const char *path, struct store **out, struct err *err) ERR_CHECK;
 
 /*
- * The only symbol of the s3 module, and of that for SigV2.  The module keeps
- * no state of its own between handles beyond the libraries' initialisation.
+ * The only symbol of the s3 module, and of that for SigV2.  Between handles a
+ * module keeps the libraries' initialisation, the credentials in use, and how
+ * fast the store lets requests come; all of it is safe from any thread.
  */
 #define STORE_S3_SYMBOL   "s3_store_open"
 #define STORE_S3V2_SYMBOL "s3v2_store_open" /* of the module s3v2 */
