@@ -29,9 +29,9 @@ env_value(const char *name)
 
 /* WALSHIP_<KEY> */
 static void
-env_name(const struct config_option *option, char out[ENV_MAX])
+env_name(const char *key, char out[ENV_MAX])
 {
-	size_t len = (size_t) snprintf(out, ENV_MAX, "WALSHIP_%s", option->name);
+	size_t len = (size_t) snprintf(out, ENV_MAX, "WALSHIP_%s", key);
 
 	for (size_t i = 0; i < len && i < ENV_MAX; i++)
 		out[i] = (char) toupper((unsigned char) out[i]);
@@ -48,15 +48,39 @@ set_from_env(struct config *cfg, const struct config_option *option,
 	return ST_OK;
 }
 
+/*
+ * A variable of a key that is gone would be passed over in silence, and with
+ * it what somebody wanted: TLS 1.3, say.
+ */
+static enum status
+refuse_retired(struct err *err)
+{
+	char variable[ENV_MAX];
+
+	for (size_t i = 0; i < config_nretired; i++)
+	{
+		const char *key = config_retired[i].name;
+
+		env_name(key, variable);
+		if (env_value(variable) == NULL)
+			continue;
+		(void) config_unknown_key(key, strlen(key), err);
+		return err_context(err, "environment variable %s", variable);
+	}
+	return ST_OK;
+}
+
 static enum status
 apply_environment(struct config *cfg, struct err *err)
 {
 	char variable[ENV_MAX];
 	bool credentials = false;
 
+	if (refuse_retired(err) != ST_OK)
+		return err->status;
 	for (size_t i = 0; i < config_noptions; i++)
 	{
-		env_name(&config_options[i], variable);
+		env_name(config_options[i].name, variable);
 		if (config_options[i].credential && env_value(variable) != NULL)
 			credentials = true;
 	}
@@ -64,7 +88,7 @@ apply_environment(struct config *cfg, struct err *err)
 		config_forget_credentials(cfg);
 	for (size_t i = 0; i < config_noptions; i++)
 	{
-		env_name(&config_options[i], variable);
+		env_name(config_options[i].name, variable);
 		if (set_from_env(cfg, &config_options[i], variable, err) != ST_OK)
 			return err->status;
 	}
@@ -154,9 +178,11 @@ apply_overrides(struct config *cfg, const char *const *overrides,
 			override_option(*overrides, &value);
 
 		if (option == NULL)
-			return err_set(err, ST_CONFIG,
-						   "command line: unknown key \"%.*s\"",
-						   (int) strcspn(*overrides, "="), *overrides);
+		{
+			(void) config_unknown_key(*overrides, strcspn(*overrides, "="),
+									  err);
+			return err_context(err, "command line");
+		}
 		if (option->secret)
 		{
 			(void) err_set(err, ST_CONFIG,

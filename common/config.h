@@ -55,8 +55,9 @@ enum config_signature
 
 enum config_tls
 {
-	TLS_1_2,
-	TLS_1_3
+	TLS_1_2, /* and newer */
+	TLS_1_3,
+	TLS_UNVERIFIED /* from 1.2 on, with whoever answers */
 };
 
 enum config_log_format
@@ -93,12 +94,10 @@ struct config
 	char *s3_session_token;
 	char *s3_profile;      /* of AWS's shared files */
 	char *s3_sts_endpoint; /* NULL: Amazon's for the region */
-	bool s3_metadata_v1;   /* default off */
 	char *s3_ca_file;
 	char *s3_client_cert; /* certificate and key in one file, NULL: none */
-	enum config_tls s3_tls_min;
+	enum config_tls s3_tls;
 	enum config_signature s3_signature;
-	bool s3_tls_verify;      /* default on */
 	bool s3_conditional_put; /* default on; off: HEAD first */
 
 	/* Grammar: s3_settings.h; NULL: the bucket's own, or none. */

@@ -48,6 +48,20 @@ struct config_option
 extern const struct config_option config_options[];
 extern const size_t config_noptions;
 
+/* Keys of earlier versions: refused like any unknown one, with a hint. */
+struct config_retired
+{
+	const char *name;
+	const char *instead; /* a sentence */
+};
+
+extern const struct config_retired config_retired[];
+extern const size_t config_nretired;
+
+/* ST_CONFIG, always; the caller adds where. */
+extern enum status
+config_unknown_key(const char *name, size_t len, struct err *err);
+
 /* A bit for each option in a set of them. */
 #define CONFIG_OPTIONS_MAX 64
 

@@ -231,7 +231,7 @@ take_setting(void *arg, const char *section, const char *name,
 	option = config_option_find(name, strlen(name));
 	if (option == NULL)
 	{
-		(void) err_set(p->err, ST_CONFIG, "unknown key \"%s\"", name);
+		(void) config_unknown_key(name, strlen(name), p->err);
 		fail_here(p);
 		return 0;
 	}

@@ -25,7 +25,7 @@ static const char *const encryption_words[] = {"xchacha20-poly1305", "none",
 static const char *const addressing_words[] = {"auto", "path", "virtual",
 											   NULL};
 static const char *const signature_words[] = {"v4", "v2", NULL};
-static const char *const tls_words[] = {"1.2", "1.3", NULL};
+static const char *const tls_words[] = {"1.2", "1.3", "unverified", NULL};
 static const char *const log_format_words[] = {"text", "json", NULL};
 static const char *const log_level_words[] = {"error", "warning", "info",
 											  "debug", "auto",    NULL};
@@ -69,16 +69,13 @@ const struct config_option config_options[] = {
 	 .help = "profile of AWS's shared files to take credentials from"},
 	{FIELD(s3_sts_endpoint), .kind = KIND_URL,
 	 .help = "http[s]://host[:port] that lends roles; without it, AWS"},
-	{FIELD(s3_metadata_v1), .kind = KIND_BOOL, .def = "off",
-	 .help = "ask an EC2 instance's metadata service also by version 1"},
 	{FIELD(s3_ca_file), .kind = KIND_PATH,
 	 .help = "certificates to trust instead of the system's"},
 	{FIELD(s3_client_cert), .kind = KIND_PATH,
 	 .help = "client certificate and its key, one file in PEM"},
-	{FIELD(s3_tls_min), .kind = KIND_WORD, .words = tls_words, .def = "1.2",
-	 .help = "oldest version of TLS to speak: 1.2 or 1.3"},
-	{FIELD(s3_tls_verify), .kind = KIND_BOOL, .def = "on",
-	 .help = "check the store's certificate"},
+	{FIELD(s3_tls), .kind = KIND_WORD, .words = tls_words, .def = "1.2",
+	 .help = "oldest version of TLS to speak, 1.2 or 1.3; unverified: take "
+			 "any certificate"},
 	{FIELD(s3_conditional_put), .kind = KIND_BOOL, .def = "on",
 	 .help = "off where the store ignores If-None-Match: ask before writing"},
 	{FIELD(s3_storage_class), .kind = KIND_STRING,
@@ -155,6 +152,28 @@ const size_t config_noptions =
 _Static_assert(sizeof config_options / sizeof config_options[0] <=
 				   CONFIG_OPTIONS_MAX,
 			   "a set of options is one 64-bit word");
+
+const struct config_retired config_retired[] = {
+	{"s3_metadata_v1",
+	 "Set the environment variable AWS_EC2_METADATA_V1_DISABLED=false "
+	 "instead."},
+	{"s3_tls_min", "It is \"s3_tls = 1.2\" or \"s3_tls = 1.3\" now."},
+	{"s3_tls_verify", "Instead of off write \"s3_tls = unverified\"."},
+};
+
+const size_t config_nretired =
+	sizeof config_retired / sizeof config_retired[0];
+
+enum status
+config_unknown_key(const char *name, size_t len, struct err *err)
+{
+	(void) err_set(err, ST_CONFIG, "unknown key \"%.*s\"", (int) len, name);
+	for (size_t i = 0; i < config_nretired; i++)
+		if (strlen(config_retired[i].name) == len &&
+			memcmp(config_retired[i].name, name, len) == 0)
+			return err_hint(err, "%s", config_retired[i].instead);
+	return err->status;
+}
 
 const struct config_option *
 config_option_find(const char *name, size_t len)

@@ -170,7 +170,6 @@ copy_settings(const struct config *cfg, struct s3_cred_settings *out,
 
 	out->connect_timeout_ms = cfg->connect_timeout_ms;
 	out->stall_timeout_ms = cfg->stall_timeout_ms;
-	out->metadata_v1 = cfg->s3_metadata_v1;
 	for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
 		if (s3_cred_copy(texts[i].slot, texts[i].text, err) != ST_OK)
 			return err->status;

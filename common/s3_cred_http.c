@@ -2,7 +2,7 @@
  * s3_cred_http.c - asks a service for credentials
  *
  * These services answer with secrets, so certificates are always verified,
- * whatever "s3_tls_verify" says of the store.
+ * whatever "s3_tls" says of the store.
  */
 #include <stdlib.h>
 #include <string.h>

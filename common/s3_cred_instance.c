@@ -3,10 +3,11 @@
  *
  * The instance's metadata service, version 2: a PUT for a token, a GET for the
  * role's name, a GET for its credentials.  Version 1, which anything that can
- * be tricked into a GET can use, only if "s3_metadata_v1" asks for it.  The
- * address answers at once or never: a second for each request, one repetition.
- * Source: "Use the Instance Metadata Service to access instance metadata" of
- * the EC2 User Guide.
+ * be tricked into a GET can use, only if AWS_EC2_METADATA_V1_DISABLED is set
+ * to "false" (AWS's programs take an unset variable for that).  The address
+ * answers at once or never: a second for each request, one repetition. Source:
+ * "Use the Instance Metadata Service to access instance metadata" of the EC2
+ * User Guide.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -40,6 +41,7 @@ enum status
 s3_cred_from_instance(struct s3_cred_source **out, struct err *err)
 {
 	const char *off = s3_cred_env("AWS_EC2_METADATA_DISABLED");
+	const char *v1_off = s3_cred_env("AWS_EC2_METADATA_V1_DISABLED");
 	const char *mode = s3_cred_env("AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE");
 	const char *url = s3_cred_env("AWS_EC2_METADATA_SERVICE_ENDPOINT");
 	bool six = mode != NULL && strcasecmp(mode, "IPv6") == 0;
@@ -55,6 +57,7 @@ s3_cred_from_instance(struct s3_cred_source **out, struct err *err)
 						   &source, err) != ST_OK)
 		return ST_NOMEM;
 	source->certain = url != NULL;
+	source->version_1 = v1_off != NULL && strcasecmp(v1_off, "false") == 0;
 	if (url == NULL)
 		url = six ? URL_IPV6 : URL_IPV4;
 	if (s3_cred_copy(&source->url, url, err) != ST_OK)
@@ -162,7 +165,7 @@ get_token(struct asking *a, struct err *err)
 {
 	static const struct s3_header ttl = {
 		"x-aws-ec2-metadata-token-ttl-seconds", TTL_S};
-	bool old = a->context->settings->metadata_v1;
+	bool old = a->source->version_1;
 	struct s3_answer answer;
 	enum status status =
 		ask_twice(a, "PUT", "/latest/api/token", &ttl, 1, &answer, err);
@@ -185,7 +188,8 @@ get_token(struct asking *a, struct err *err)
 						&answer, err);
 		if (answer.code == 404 || answer.code == 405)
 			(void) err_hint(err, "Version 2 of the service is wanted; "
-								 "\"s3_metadata_v1 = on\" allows version 1.");
+								 "AWS_EC2_METADATA_V1_DISABLED=false in the "
+								 "environment allows version 1.");
 		else if (answer.code == 403)
 			(void) err_hint(err, "The service is switched off for this "
 								 "instance.");

@@ -58,7 +58,6 @@ struct s3_cred_settings
 	char *endpoint;
 	int64_t connect_timeout_ms;
 	int64_t stall_timeout_ms;
-	bool metadata_v1;
 };
 
 enum s3_cred_kind
@@ -84,7 +83,8 @@ struct s3_cred_source
 	struct s3_cred_source *base; /* S3_CRED_ROLE: who assumes it */
 	char *token_file;            /* S3_CRED_WEB_IDENTITY */
 	char *url;                   /* S3_CRED_CONTAINER, S3_CRED_INSTANCE */
-	bool certain; /* somebody said that it is there: silence is an outage */
+	bool certain;   /* somebody said that it is there: silence is an outage */
+	bool version_1; /* S3_CRED_INSTANCE: may be asked so, too */
 };
 
 /* An environment variable; NULL if it is unset or empty. */

@@ -62,7 +62,7 @@ explain_handshake(const struct s3_http_failure *f, CURLcode rc,
 				   refused ? "cannot" : "could not", f->what, reason);
 	if (version)
 		return err_hint(err, "The server does not speak the version of TLS "
-							 "that \"s3_tls_min\" demands.");
+							 "that \"s3_tls\" demands.");
 	if (refused)
 		return err_hint(err, "The server may want a client certificate that "
 							 "it trusts: see \"s3_client_cert\".");

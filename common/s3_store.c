@@ -286,8 +286,8 @@ s3_store_open(const struct config *cfg, struct store **out, struct err *err)
 	struct s3_http_options options = {
 		.ca_file = cfg->s3_ca_file,
 		.client_cert = cfg->s3_client_cert,
-		.tls_1_3 = cfg->s3_tls_min == TLS_1_3,
-		.tls_verify = cfg->s3_tls_verify,
+		.tls_1_3 = cfg->s3_tls == TLS_1_3,
+		.tls_verify = cfg->s3_tls != TLS_UNVERIFIED,
 		.connect_timeout_ms = cfg->connect_timeout_ms,
 		.stall_timeout_ms = cfg->stall_timeout_ms};
 	struct s3_store *store = calloc(1, sizeof *store);
@@ -303,7 +303,7 @@ s3_store_open(const struct config *cfg, struct store **out, struct err *err)
 						 cfg->s3_addressing, &store->address, err);
 	if (status == ST_OK)
 		status = s3_options_init(cfg, &store->options, err);
-	store->hash_body = !store->address.https || !cfg->s3_tls_verify;
+	store->hash_body = !store->address.https || cfg->s3_tls == TLS_UNVERIFIED;
 	if (status == ST_OK)
 		status = s3_cred_open(cfg, &store->provider, err);
 	if (status == ST_OK)

@@ -473,8 +473,8 @@ check_settings(const struct config *cfg, struct err *err)
 		return refuse("\"s3_ca_file\" or AWS_CA_BUNDLE", err);
 	if (cfg->s3_client_cert != NULL)
 		return refuse("\"s3_client_cert\"", err);
-	if (cfg->s3_tls_min != TLS_1_2)
-		return refuse("\"s3_tls_min = 1.3\"", err);
+	if (cfg->s3_tls == TLS_1_3)
+		return refuse("\"s3_tls = 1.3\"", err);
 	if (cfg->s3_storage_class != NULL)
 		return refuse("\"s3_storage_class\"", err);
 	if (cfg->s3_sse != NULL)
@@ -487,8 +487,8 @@ check_settings(const struct config *cfg, struct err *err)
 		return refuse("\"s3_bucket_owner\"", err);
 	if (cfg->s3_profile != NULL)
 		return refuse("\"s3_profile\"", err);
-	if (cfg->s3_metadata_v1 || cfg->s3_sts_endpoint != NULL)
-		return refuse("\"s3_metadata_v1\" or \"s3_sts_endpoint\"", err);
+	if (cfg->s3_sts_endpoint != NULL)
+		return refuse("\"s3_sts_endpoint\"", err);
 	if (cfg->s3_access_key_id != NULL && cfg->s3_secret_access_key != NULL)
 		return ST_OK;
 	return err_set(err, ST_CONFIG,
@@ -504,7 +504,7 @@ refuse_https(struct err *err)
 				   "\"s3_signature = v2\" cannot check the certificate of an "
 				   "https endpoint");
 	return err_hint(err, "libs3, which signs with SigV2, takes any. Write "
-						 "\"s3_tls_verify = off\" if you accept that, or use "
+						 "\"s3_tls = unverified\" if you accept that, or use "
 						 "a proxy of your own for TLS.");
 }
 
@@ -555,7 +555,8 @@ s3v2_store_open(const struct config *cfg, struct store **out, struct err *err)
 	status =
 		s3_address_parse(cfg->repository, cfg->s3_endpoint, cfg->s3_region,
 						 cfg->s3_addressing, &store->address, err);
-	if (status == ST_OK && store->address.https && cfg->s3_tls_verify)
+	if (status == ST_OK && store->address.https &&
+		cfg->s3_tls != TLS_UNVERIFIED)
 		status = refuse_https(err);
 	if (status == ST_OK)
 		status = set_bucket(cfg, store, err);

@@ -516,7 +516,7 @@ def test_over_tls(
     assert "content-md5" in delete.headers
 
     fault_proxy.forget()
-    careless = store.but(s3_ca_file=None, s3_tls_verify="off")
+    careless = store.but(s3_ca_file=None, s3_tls="unverified")
     careless("put", "b", stdin=b"body").check()
     (put,) = fault_proxy.requests
     assert put.headers["x-amz-content-sha256"] == hashlib.sha256(b"body").hexdigest()

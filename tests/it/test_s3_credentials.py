@@ -573,9 +573,12 @@ def test_version_1_only_if_asked_for(push: Push, serve: Serve) -> None:
     on_instance(push, host)
     refused = push()
     assert status(refused) == "auth"
-    assert '"s3_metadata_v1 = on"' in refused.err
+    assert "AWS_EC2_METADATA_V1_DISABLED=false" in refused.err
     assert host.paths == ["PUT /latest/api/token"]
-    push.settings["s3_metadata_v1"] = "on"
+    push.env["AWS_EC2_METADATA_V1_DISABLED"] = "true"
+    assert status(push()) == "auth"
+    assert host.paths == ["PUT /latest/api/token"] * 2
+    push.env["AWS_EC2_METADATA_V1_DISABLED"] = "false"
     push().check()
     assert push.signers == [LENT]
 

@@ -384,6 +384,6 @@ def test_versions_of_tls(
 ) -> None:
     proxy = tls_proxy(versions=versions)
     store = store_for(bucket, proxy.endpoint)
-    done = store.but(s3_ca_file=authority.ca_file, s3_tls_min=least)("put", "k")
+    done = store.but(s3_ca_file=authority.ca_file, s3_tls=least)("put", "k")
     assert status(done) == ("ok" if works else "config")
-    assert works or "s3_tls_min" in done.err
+    assert works or "\"s3_tls\"" in done.err

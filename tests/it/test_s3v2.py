@@ -228,7 +228,7 @@ REFUSED = {
     "s3_session_token": "token",
     "s3_ca_file": "/etc/ssl/certs/ca-certificates.crt",
     "s3_client_cert": "/etc/ssl/x.pem",
-    "s3_tls_min": "1.3",
+    "s3_tls": "1.3",
     "s3_storage_class": "STANDARD_IA",
     "s3_sse": "AES256",
     "s3_object_lock": "governance 1d",
@@ -407,7 +407,7 @@ def test_https_without_a_check_has_to_be_said(
     store = store_for(bucket, tls_proxy(tls.EXPIRED).endpoint)
     refused = store("put", "k")
     assert status(refused) == "config"
-    assert "s3_tls_verify" in refused.err
-    careless = store.but(s3_tls_verify="off")
+    assert "s3_tls = unverified" in refused.err
+    careless = store.but(s3_tls="unverified")
     careless("put", "k", stdin=b"x").check()
     assert careless("get", "k").check().out == "x"

@@ -83,7 +83,7 @@ test_values(void **state)
 								  "repository = s3://bucket/a/b/\r\n"
 								  "encryption=none\n"
 								  "spool\t=\t/var/spool/x y\n"
-								  "s3_tls_verify = off\n"
+								  "s3_tls = unverified\n"
 								  "s3_addressing = virtual   \n"
 								  "s3_endpoint = https://[::1]:9000/\n"
 								  "key_command = cat /a | sed 's;x;y;' \n"
@@ -97,7 +97,7 @@ test_values(void **state)
 	assert_string_equal(cfg->repository, "s3://bucket/a/b");
 	assert_int_equal(cfg->encryption, ENCRYPTION_NONE);
 	assert_string_equal(cfg->spool, "/var/spool/x y");
-	assert_false(cfg->s3_tls_verify);
+	assert_int_equal(cfg->s3_tls, TLS_UNVERIFIED);
 	assert_int_equal(cfg->s3_addressing, ADDRESSING_VIRTUAL);
 	assert_string_equal(cfg->s3_endpoint, "https://[::1]:9000");
 	assert_string_equal(cfg->key_command, "cat /a | sed 's;x;y;'");
@@ -167,8 +167,11 @@ test_values_that_are_wrong(void **state)
 	(void) state;
 	refused("encryption = aes\n",
 			"file \"f\", line 1: invalid value \"aes\" for encryption");
-	refused("s3_tls_verify = maybe\n",
-			"file \"f\", line 1: invalid value \"maybe\" for s3_tls_verify");
+	refused("s3_tls = 1.1\n",
+			"file \"f\", line 1: invalid value \"1.1\" for s3_tls");
+	refused("s3_conditional_put = maybe\n",
+			"file \"f\", line 1: invalid value \"maybe\" for "
+			"s3_conditional_put");
 	refused("spool = var\n",
 			"file \"f\", line 1: invalid value \"var\" for spool");
 	refused("push_memory = 512kB\n",
@@ -348,7 +351,7 @@ test_defaults(void **state)
 	assert_int_equal(cfg->encryption, ENCRYPTION_XCHACHA20);
 	assert_string_equal(cfg->spool, "/var/spool/walship");
 	assert_string_equal(cfg->s3_region, "us-east-1");
-	assert_true(cfg->s3_tls_verify);
+	assert_int_equal(cfg->s3_tls, TLS_1_2);
 	assert_true(cfg->s3_conditional_put);
 	assert_int_equal(cfg->log_format, LOG_FORMAT_TEXT);
 	assert_int_equal(cfg->log_level, LOG_LEVEL_AUTO);
@@ -487,6 +490,43 @@ test_overrides_refused(void **state)
 	load_refused(file, secret,
 				 "key \"s3_session_token\" cannot be given on the command "
 				 "line");
+}
+
+/* A key that is gone is refused wherever it stands, with its successor. */
+static void
+test_keys_that_are_gone(void **state)
+{
+	static const char *const keys[][2] = {
+		{"s3_metadata_v1", "AWS_EC2_METADATA_V1_DISABLED=false"},
+		{"s3_tls_min", "s3_tls = 1.3"},
+		{"s3_tls_verify", "s3_tls = unverified"}};
+
+	(void) state;
+	for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++)
+	{
+		const char *overrides[] = {NULL, NULL};
+		struct config *cfg = NULL;
+		struct err err;
+		char text[64];
+
+		(void) snprintf(text, sizeof text, "%s = on\n", keys[i][0]);
+		assert_null(parse(text, strlen(text), 0, &err));
+		assert_int_equal(err.status, ST_CONFIG);
+		assert_non_null(strstr(err.message, keys[i][0]));
+		assert_non_null(strstr(err.hint, keys[i][1]));
+
+		(void) snprintf(text, sizeof text, "%s=on", keys[i][0]);
+		overrides[0] = text;
+		write_file("", 0, 0644);
+		assert_int_equal(config_load(file, 0, overrides, &cfg, &err),
+						 ST_CONFIG);
+		assert_non_null(strstr(err.hint, keys[i][1]));
+	}
+	assert_int_equal(setenv("WALSHIP_S3_TLS_MIN", "1.3", 1), 0);
+	load_refused(file, NULL,
+				 "environment variable WALSHIP_S3_TLS_MIN: unknown key "
+				 "\"s3_tls_min\"");
+	assert_int_equal(unsetenv("WALSHIP_S3_TLS_MIN"), 0);
 }
 
 static void
@@ -671,6 +711,7 @@ main(void)
 		cmocka_unit_test(test_aws_environment),
 		cmocka_unit_test(test_cluster_from_stronger_sources),
 		cmocka_unit_test(test_overrides_refused),
+		cmocka_unit_test(test_keys_that_are_gone),
 		cmocka_unit_test(test_where_the_file_is),
 		cmocka_unit_test(test_who_may_read_a_secret),
 		cmocka_unit_test(test_require),
