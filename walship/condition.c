@@ -4,6 +4,7 @@
 #include "walship/condition.h"
 
 #include <inttypes.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -13,6 +14,9 @@
 
 /* Of the store's time: what is asked for shall still get most of it. */
 #define PROBE_SHARE 4
+
+/* Threads that begin at the same time shall not all ask. */
+static pthread_mutex_t asking = PTHREAD_MUTEX_INITIALIZER;
 
 static const char FILE_NAME[] = "condition";
 static const char PREFIX[] = "walship-condition-v1 ";
@@ -65,39 +69,46 @@ recall(const struct spool *spool, bool *honoured)
 		   condition_parse(text, (size_t) len, clock_real_ms(), honoured);
 }
 
+/* Asks the store, and notes what it said. */
+static void
+find_out(struct store *store, const struct spool *spool, bool *honoured)
+{
+	struct deadline d = store->deadline;
+	char text[CONDITION_TEXT_MAX];
+	enum status status;
+	struct err why;
+	int len;
+
+	store_set_deadline(store,
+					   deadline_sooner(d, deadline_left_ms(&d) / PROBE_SHARE));
+	status = store_probe_condition(store, honoured, &why);
+	store_set_deadline(store, d);
+	/* A refusal will stay one: asking at every call would not help. */
+	if (status == ST_OK || status == ST_AUTH || status == ST_CONFIG)
+	{
+		len = condition_format(text, clock_real_ms(), *honoured);
+		if (len > 0 && len < CONDITION_TEXT_MAX)
+			(void) spool_write(spool, FILE_NAME, text, (size_t) len);
+	}
+	if (status != ST_OK)
+		log_debug("could not find out whether the store honours "
+				  "conditions: %s",
+				  why.message);
+}
+
 void
 condition_settle(struct store *store, const struct config *cfg,
 				 const struct spool *spool)
 {
-	char text[CONDITION_TEXT_MAX];
 	bool honoured = true;
-	struct err why;
-	int len;
 
 	if (spool->fd < 0 || store->asks_first ||
 		strncmp(cfg->repository, "s3://", strlen("s3://")) != 0)
 		return;
+	(void) pthread_mutex_lock(&asking);
 	if (!recall(spool, &honoured))
-	{
-		struct deadline d = store->deadline;
-		enum status status;
-
-		store_set_deadline(
-			store, deadline_sooner(d, deadline_left_ms(&d) / PROBE_SHARE));
-		status = store_probe_condition(store, &honoured, &why);
-		store_set_deadline(store, d);
-		/* A refusal will stay one: asking at every call would not help. */
-		if (status == ST_OK || status == ST_AUTH || status == ST_CONFIG)
-		{
-			len = condition_format(text, clock_real_ms(), honoured);
-			if (len > 0 && len < CONDITION_TEXT_MAX)
-				(void) spool_write(spool, FILE_NAME, text, (size_t) len);
-		}
-		if (status != ST_OK)
-			log_debug("could not find out whether the store honours "
-					  "conditions: %s",
-					  why.message);
-	}
+		find_out(store, spool, &honoured);
+	(void) pthread_mutex_unlock(&asking);
 	if (!honoured)
 		store->asks_first = true;
 }
