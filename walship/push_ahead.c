@@ -25,6 +25,9 @@
 /* The share of the call's time that a worker gets before we do it. */
 #define WORKER_SHARE 2
 
+/* In the spool, empty: the last call failed. */
+static const char FAILING[] = "failing";
+
 static void
 open_spools(struct push_ahead *pa, const uint8_t *key_id)
 {
@@ -58,6 +61,7 @@ push_ahead_find(struct push_ahead *pa, bool *stored,
 
 	pa->spool.fd = -1;
 	pa->cluster_spool.fd = -1;
+	pa->failing = false;
 	pa->ahead =
 		(struct ahead){.cfg = cfg,
 					   .cluster_spool = &pa->cluster_spool,
@@ -209,6 +213,7 @@ push_ahead_wait(struct push_ahead *pa, const struct deadline *d,
 	struct deadline patience =
 		deadline_sooner(*d, deadline_left_ms(d) / WORKER_SHARE);
 	bool runs;
+	char none;
 
 	pa->ahead.ring = pa->session->ring;
 	if (cfg->encryption != ENCRYPTION_NONE && cfg->key_command != NULL)
@@ -217,6 +222,9 @@ push_ahead_wait(struct push_ahead *pa, const struct deadline *d,
 		open_spools(pa, first_id(pa->session->ring));
 	}
 	if (pa->spool.fd < 0 || cfg->push_workers < 2 || !is_archivers(pa))
+		return false;
+	pa->failing = spool_read(&pa->spool, FAILING, &none, sizeof(none)) >= 0;
+	if (pa->failing)
 		return false;
 	runs = worker_runs(&pa->spool);
 	if (!runs && !ready_others(pa->dir->path, pa->name))
@@ -232,6 +240,15 @@ push_ahead_wait(struct push_ahead *pa, const struct deadline *d,
 			break;
 	}
 	return work_here(pa, &patience, object);
+}
+
+void
+push_ahead_ended(struct push_ahead *pa, bool success)
+{
+	if (success && pa->failing)
+		spool_remove(&pa->spool, FAILING);
+	else if (!success && !pa->failing)
+		(void) spool_write(&pa->spool, FAILING, "", 0);
 }
 
 const char *

@@ -4,6 +4,10 @@
  * Asks the marker of the call's file; starts the worker, and waits for it.
  * What cannot work ahead is never an error: the call then stores its file
  * itself.
+ *
+ * After a call that failed, the next ones store their file themselves until
+ * one succeeds: each thread of a worker would only fail at another file, and
+ * a store in trouble get several times the requests.
  */
 #ifndef WALSHIP_PUSH_AHEAD_H
 #define WALSHIP_PUSH_AHEAD_H
@@ -26,6 +30,7 @@ struct push_ahead
 	struct spool cluster_spool; /* of the cluster; none: fd is -1 */
 	struct spool spool;         /* of the data directory, in that one */
 	struct ahead ahead;
+	bool failing; /* the call before failed, so nothing is done ahead */
 };
 
 /*
@@ -46,6 +51,9 @@ push_ahead_find(struct push_ahead *pa, bool *stored,
  */
 extern bool push_ahead_wait(struct push_ahead *pa, const struct deadline *d,
 							char object[OBJECT_NAME_MAX + 1]);
+
+/* How it ended, for the next call; not for a file that was stored ahead. */
+extern void push_ahead_ended(struct push_ahead *pa, bool success);
 
 /* Where large segments may go, or NULL. */
 extern const char *push_ahead_spill_dir(const struct push_ahead *pa);

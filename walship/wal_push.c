@@ -151,7 +151,10 @@ archive(struct session *session, const struct cli_common *common,
 		return ST_OK;
 	}
 	status = session_open_repo(session, common, cluster, err);
-	return status == ST_OK ? push(session, pa, deadline, err) : status;
+	if (status == ST_OK)
+		status = push(session, pa, deadline, err);
+	push_ahead_ended(pa, status == ST_OK);
+	return status;
 }
 
 /* The steps from the command line to the outcome. */
