@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 from ground import host, roots, tls
+from ground.archiver import write_segments
 from ground.fault import FaultProxy
 from ground.pg import Cluster, ClusterFactory
 from ground.programs import Programs, write_config
@@ -396,6 +397,22 @@ def s3_fault(
 ) -> Callable[[str], Fault]:
     """Makes one that a configuration can bring about."""
     return lambda kind: make_s3_fault(kind, s3_world, gateway, fault_proxy, tls_proxy)
+
+
+@pytest.fixture(scope="session")
+def dead_server(run_dir: Path) -> Callable[[int], Path]:
+    """The data directory of a cluster that has filled some segments.
+
+    Made once for each number; to be copied (ground.archiver.copy_datadir).
+    """
+    made: dict[int, Path] = {}
+
+    def make(number: int = 0) -> Path:
+        if number not in made:
+            made[number] = write_segments(run_dir / f"dead{number}")
+        return made[number]
+
+    return make
 
 
 # --- sanitizers -------------------------------------------------------------------

@@ -81,7 +81,7 @@ class Store:
                 "strace",
                 "-f",
                 f"--output={log}",
-                f"--trace={','.join(STEPS)},renameat2,pread64",
+                f"--trace={','.join(STEPS)},renameat2,pread64,/^faccessat",
                 *options,
                 self.tool,
                 command,
@@ -327,6 +327,19 @@ def test_no_hard_links(store: Store) -> None:
     again, _ = store.traced("linkat:error=EPERM", content=b"other")
     assert again.err.startswith("exists: ")
     assert store.get() == CONTENT
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_exclusive_at_the_last_step(store: Store, links: bool) -> None:
+    """Another writer comes between the look at the name and its taking."""
+    store.put().check()
+    faults = ["/^faccessat:error=ENOENT"]
+    if not links:
+        faults.append("linkat:error=EPERM")
+    late, trace = store.traced(*faults, content=b"other")
+    assert "write(" in trace.replace("write(2", "")
+    assert late.err.startswith("exists: "), late.err
+    assert store.get() == CONTENT and store.leftovers() == []
 
 
 def test_neither_links_nor_exclusive_renames(store: Store) -> None:

@@ -6,6 +6,7 @@ agrees, and a recovery over all of it reaches the last commit.
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -100,6 +101,15 @@ class Primary:
         return str(copy.value(FINGERPRINT))
 
 
+def assert_counted(log: str) -> None:
+    """Every failure was one that the archiver counts: no other exit code.
+
+    Deaths by a signal are the campaign's own doing.
+    """
+    codes = re.findall(r"archive command failed with exit code (\d+)", log)
+    assert set(codes) <= {"1"}, set(codes)
+
+
 @pytest.fixture
 def prove(tell: Callable[[str], None]) -> Callable[..., None]:
     """Runs a campaign, and looks at what it has led to."""
@@ -116,6 +126,7 @@ def prove(tell: Callable[[str], None]) -> Callable[..., None]:
         files = primary.compare(bucket)
         cluster.stop()
         assert primary.recover() == before
+        assert_counted(cluster.log())
         tell(f"seed {campaign.seed}, {rounds} rounds, {files} files archived")
         print("\n".join(campaign.drawn))
 

@@ -10,6 +10,7 @@ import contextlib
 import email.utils
 import os
 import pwd
+import re
 import shutil
 import socket
 import time
@@ -200,7 +201,8 @@ def assert_explained(world: World, fault: Fault, since: int, failed: int) -> lis
             ways = (word,) if isinstance(word, str) else word
             assert any(way in line for way in ways), line
         assert world.gateway.credentials.secret_key not in line
-    assert "exit code" in site.cluster.log(since)
+    codes = re.findall(r"failed with exit code (\d+)", site.cluster.log(since))
+    assert codes == len(said) * ["1"], codes
     return said
 
 

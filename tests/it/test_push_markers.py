@@ -21,7 +21,6 @@ from ground.archiver import (
     Archiver,
     copy_datadir,
     damaged,
-    write_segments,
 )
 from ground.host import Result, run
 from ground.programs import Programs, write_config
@@ -32,24 +31,18 @@ FIRST, SECOND, THIRD, FOURTH = SEGMENTS
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
 
 
-@pytest.fixture(scope="module")
-def template(run_dir: Path) -> Iterator[tuple[Path, Path]]:
-    """Two clusters' data directories, made once."""
-    homes = [run_dir / "ahead0", run_dir / "ahead1"]
-    yield write_segments(homes[0]), write_segments(homes[1])
-    for home in homes:
-        shutil.rmtree(home)
-
-
 @pytest.fixture
 def new_queue(
-    walship: Programs, template: tuple[Path, Path], work_dir: Path, spool_dir: Path
+    walship: Programs,
+    dead_server: Callable[..., Path],
+    work_dir: Path,
+    spool_dir: Path,
 ) -> Iterator[Callable[..., Queue]]:
     made: list[Queue] = []
 
     def make(config: Path, cluster: int = 0, data: Path | None = None) -> Queue:
         target = work_dir / f"data{len(made)}"
-        copied = copy_datadir(data or template[cluster], target)
+        copied = copy_datadir(data or dead_server(cluster), target)
         made.append(Queue(Archiver(walship, config, copied), spool_dir))
         return made[-1]
 
@@ -188,6 +181,7 @@ def test_clone_beside(
     clone.ready(SECOND)
     refused(clone.push(SECOND, "--set=push_timeout=1s"))
     hidden.rename(repo_dir)
+    succeeded(clone.push(SECOND))
     clone.fill(THIRD, FOURTH)
     assert len({path.parent for path in first.markers()}) == 2
 

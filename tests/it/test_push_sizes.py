@@ -5,21 +5,29 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import struct
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from ground import peak
+from ground.archiver import Archiver, copy_datadir
+from ground.campaign import small_tmpfs
+from ground.host import run
 from ground.pg import Cluster, ClusterFactory
-from ground.programs import Programs
+from ground.programs import Programs, change_config
 from ground.roots import PG_USER
+from ground.tls import Authority, TlsProxy
 
 MIB = 1 << 20
 BOUND_KIB = 48 * 1024
-# Beyond 16 MB the stored form lies in a file without a name, whose mapped pages
-# are nobody's memory; what is left must not grow with the segment.
-LARGE_BOUND_KIB = 128 * 1024
+# Beyond 16 MB the stored form lies in a file without a name.  Its mapped pages
+# are nobody's memory, so all other is bounded, by the kernel; with stacks that
+# take what they need, since their whole size counts.
+BOUND_BY_KERNEL = f"ulimit -s 1024 && ulimit -d {BOUND_KIB}"
 CHUNK = MIB // 2
+SANITIZED = "WALSHIP_SANITIZE" in os.environ
 
 
 def write_random(cluster: Cluster, count: int) -> None:
@@ -35,10 +43,14 @@ def write_random(cluster: Cluster, count: int) -> None:
 
 
 def archiving_cluster(
-    new_cluster: ClusterFactory, walship: Programs, config: Path, megabytes: int
+    new_cluster: ClusterFactory,
+    walship: Programs,
+    config: Path,
+    megabytes: int,
+    segments: int = 4,
 ) -> tuple[Cluster, Path]:
     """One that has not begun yet, and where its commands' peaks are noted."""
-    size = f"{max(4 * megabytes, 1024)}MB"
+    size = f"{max(segments * megabytes, 1024)}MB"
     cluster = new_cluster(
         start=False,
         wal_segsize_mb=megabytes,
@@ -49,8 +61,8 @@ def archiving_cluster(
     push = walship.command("wal-push", f"--config={config}", "%p")
     if megabytes <= 16:
         push = f"/usr/bin/python3 {tool} {peaks} {push}"
-    elif "WALSHIP_SANITIZE" not in os.environ:
-        push = f"ulimit -d {LARGE_BOUND_KIB} && {push}"
+    elif not SANITIZED:
+        push = f"{BOUND_BY_KERNEL} && {push}"
     cluster.archive_with(push)
     return cluster, peaks
 
@@ -68,6 +80,29 @@ def assert_fetched(cluster: Cluster, walship: Programs, config: Path, name: str)
     copy.unlink()
 
 
+def archive_backlog(
+    cluster: Cluster, write: Callable[[], None]
+) -> tuple[str, str]:
+    """First and last segment of what is written while nothing is archived."""
+    cluster.start(options="-c archive_command=")
+    first = cluster.current_segment()
+    write()
+    last = cluster.switch_wal()
+    cluster.restart()
+    cluster.wait_archived(last, deadline_s=300)
+    failed = cluster.value("select failed_count from pg_stat_archiver")
+    cluster.stop()
+    assert (failed, cluster.log().count("wal-push:")) == (0, 0)
+    return first, last
+
+
+def assert_small(peaks: Path, calls: int) -> None:
+    """Every call and every worker, at its peak."""
+    if not SANITIZED:
+        noted = [int(line) for line in peaks.read_text().split()]
+        assert len(noted) > calls and max(noted) < BOUND_KIB, noted
+
+
 @pytest.mark.parametrize("megabytes", [1, 16, 64])
 def test_incompressible(
     new_cluster: ClusterFactory, walship: Programs, config: Path, megabytes: int
@@ -75,20 +110,60 @@ def test_incompressible(
     """A backlog of segments, all of them noise."""
     cluster, peaks = archiving_cluster(new_cluster, walship, config, megabytes)
     count = {1: 16, 16: 6, 64: 2}[megabytes]
-    cluster.start(options="-c archive_command=")
-    first = cluster.current_segment()
-    write_random(cluster, count * megabytes * MIB)
-    last = cluster.switch_wal()
-    cluster.restart()
-    cluster.wait_archived(last)
-    failed = cluster.value("select failed_count from pg_stat_archiver")
-    cluster.stop()
-    assert (failed, cluster.log().count("wal-push:")) == (0, 0)
-    assert_fetched(cluster, walship, config, first)
-    assert_fetched(cluster, walship, config, last)
-    if megabytes <= 16 and "WALSHIP_SANITIZE" not in os.environ:
-        noted = [int(line) for line in peaks.read_text().split()]
-        assert len(noted) >= count and max(noted) < BOUND_KIB, noted
+    ends = archive_backlog(
+        cluster, lambda: write_random(cluster, count * megabytes * MIB)
+    )
+    for name in ends:
+        assert_fetched(cluster, walship, config, name)
+    if megabytes <= 16:
+        assert_small(peaks, count)
+
+
+@pytest.fixture
+def tls_config(
+    s3_config: Path, authority: Authority, tls_proxy: Callable[[], TlsProxy]
+) -> Path:
+    endpoint = tls_proxy().endpoint
+    return change_config(
+        s3_config, s3_endpoint=endpoint, s3_ca_file=authority.ca_file
+    )
+
+
+@pytest.mark.sigv4
+def test_incompressible_over_tls(
+    new_cluster: ClusterFactory, walship: Programs, tls_config: Path
+) -> None:
+    """Whose library takes some memory for each connection."""
+    cluster, peaks = archiving_cluster(new_cluster, walship, tls_config, 16)
+    ends = archive_backlog(cluster, lambda: write_random(cluster, 6 * 16 * MIB))
+    for name in ends:
+        assert_fetched(cluster, walship, tls_config, name)
+    assert_small(peaks, 6)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(0)
+def test_long_backlog_over_tls(
+    new_cluster: ClusterFactory,
+    walship: Programs,
+    tls_config: Path,
+    tell: Callable[[str], None],
+) -> None:
+    """256 segments, every other one noise: memory does not grow with them."""
+    cluster, peaks = archiving_cluster(
+        new_cluster, walship, tls_config, 16, segments=300
+    )
+
+    def write() -> None:
+        for _ in range(128):
+            write_random(cluster, 15 * MIB)
+            cluster.switch_wal()
+            cluster.sql("select pg_logical_emit_message(false, 'x', 'x')")
+            cluster.switch_wal()
+
+    archive_backlog(cluster, write)
+    assert_small(peaks, 256)
+    tell(f"peak of all processes: {max(map(int, peaks.read_text().split()))} KiB")
 
 
 def test_gigabyte(
@@ -113,3 +188,77 @@ def test_gigabyte_of_noise(
     cluster.wait_archived(first, deadline_s=300)
     cluster.stop("immediate")
     assert_fetched(cluster, walship, config, first)
+
+
+# --- where a large segment's stored form goes --------------------------------
+
+
+LARGE = "000000010000000000000001"
+
+
+@pytest.fixture
+def large(
+    walship: Programs,
+    dead_server: Callable[..., Path],
+    work_dir: Path,
+    dir_config: Path,
+) -> Archiver:
+    """With a segment of 64 MB: noise behind a first page that says so."""
+    archiver = Archiver(
+        walship, dir_config, copy_datadir(dead_server(), work_dir / "data")
+    )
+    header = bytearray(archiver.segment(1)[:40])
+    struct.pack_into("<Q", header, 8, 64 * MIB)
+    struct.pack_into("<I", header, 32, 64 * MIB)
+    archiver.write(LARGE, header + os.urandom(64 * MIB - len(header)))
+    return archiver
+
+
+@pytest.fixture
+def full_disk(work_dir: Path) -> Iterator[Path]:
+    """Ours, with room for 1 MB."""
+    with small_tmpfs(work_dir / "full", "1m") as path:
+        yield path
+
+
+def stored_files(repo: Path) -> list[str]:
+    found = (path for path in repo.rglob("*") if path.is_file())
+    return [path.name for path in found]
+
+
+@pytest.mark.parametrize("spool", ["there", "missing", "full", "read-only"])
+def test_large_needs_no_spool(
+    large: Archiver, repo_dir: Path, spool_dir: Path, full_disk: Path, spool: str
+) -> None:
+    """Then the stored form goes to TMPDIR; and no file of it is ever seen."""
+    if spool == "missing":
+        spool_dir.rmdir()
+    elif spool == "full":
+        spool_dir = full_disk
+    elif spool == "read-only":
+        spool_dir = full_disk
+        run(["mount", "-o", "remount,ro", full_disk]).check()
+    done = large.push(LARGE, f"--set=spool={spool_dir}")
+    assert (done.status, done.out, done.err) == (0, "", "")
+    assert stored_files(repo_dir) == [LARGE]
+    assert large.fetch(LARGE) == (large.wal / LARGE).read_bytes()
+    left = spool_dir.rglob("*") if spool_dir.exists() else []
+    assert all(path.is_dir() for path in left)
+
+
+@pytest.mark.parametrize("spool", ["missing", "full"])
+def test_large_has_no_place(
+    large: Archiver, repo_dir: Path, spool_dir: Path, full_disk: Path, spool: str
+) -> None:
+    """Nowhere to put it: one line says where it was tried last."""
+    if spool == "missing":
+        spool_dir.rmdir()
+    else:
+        spool_dir = full_disk
+    env = {"TMPDIR": str(full_disk)}
+    done = large.push(LARGE, f"--set=spool={spool_dir}", env=env)
+    assert done.status == 1
+    (line,) = done.err.splitlines()
+    assert str(full_disk) in line and "No space left on device" in line
+    assert stored_files(repo_dir) == []
+    large.push(LARGE).check()

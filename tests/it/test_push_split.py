@@ -45,8 +45,10 @@ class Server:
         self.cluster.sql(SEGMENTS.format(count=count))
         return sorted(path.stem for path in self.status_dir.glob("*.ready"))
 
-    def archive(self, names: list[str]) -> None:
+    def archive(self, names: list[str], moment: threading.Barrier) -> None:
+        """Each file at the same moment as the other server does."""
         for name in names:
+            moment.wait(60)
             self.ends[name] = self.programs.run(
                 "wal-push",
                 f"--config={self.config}",
@@ -84,7 +86,8 @@ def race(servers: list[Server], bucket: Bucket | None, count: int) -> list[int]:
     """How often each has won."""
     names = servers[0].fill(count)
     assert len(names) == count and servers[1].fill(count) == names
-    threads = [threading.Thread(target=s.archive, args=(names,)) for s in servers]
+    args = (names, threading.Barrier(2))
+    threads = [threading.Thread(target=s.archive, args=args) for s in servers]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -7,12 +7,12 @@ import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from ground.archiver import SEGMENTS, Archiver, copy_datadir, write_segments
+from ground.archiver import SEGMENTS, Archiver, copy_datadir
 from ground.fault import FaultProxy
 from ground.host import base_environment, children_of, kill_pid, wait_for
 from ground.pg import Cluster, ClusterFactory
@@ -100,6 +100,8 @@ def test_worker_process(
     cluster, site = prepare(
         new_cluster, walship, {"repository": f"file://{repo_dir}"}
     )
+    with open(cluster.home / "environment", "a", encoding="ascii") as file:
+        file.write("exec 9</etc/hostname\n")
     begin(cluster)
     pid = wait_worker(cluster.data)
     proc = Path(f"/proc/{pid}")
@@ -282,18 +284,15 @@ def test_never_under_process_one(
 # --- without a server's help ------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def template(run_dir: Path) -> Iterator[Path]:
-    home = run_dir / "worker0"
-    yield write_segments(home)
-    shutil.rmtree(home)
-
-
 @pytest.fixture
 def queue(
-    walship: Programs, template: Path, work_dir: Path, dir_config: Path, spool_dir: Path
+    walship: Programs,
+    dead_server: Callable[..., Path],
+    work_dir: Path,
+    dir_config: Path,
+    spool_dir: Path,
 ) -> Iterator[Queue]:
-    data = copy_datadir(template, work_dir / "data")
+    data = copy_datadir(dead_server(), work_dir / "data")
     made = Queue(Archiver(walship, dir_config, data), spool_dir)
     yield made
     made.stop()
@@ -331,25 +330,3 @@ def test_alone_needs_no_worker(queue: Queue) -> None:
     queue.ready(SECOND, THIRD)
     queue.push(SECOND, "--set=push_workers=1").check()
     assert not queue.markers() and not queue.workers()
-
-
-@pytest.mark.sigv4
-def test_history_first(
-    queue: Queue, s3_config: Path, fault_proxy: FaultProxy, gateway: Gateway
-) -> None:
-    """As the archiver asks: a standby must not miss a new timeline."""
-    text = s3_config.read_text(encoding="utf-8")
-    s3_config.write_text(
-        text.replace(gateway.endpoint, fault_proxy.endpoint), encoding="utf-8"
-    )
-    queue.archiver.config = s3_config
-    history = "00000002.history"
-    queue.archiver.write(history, b"1\t0/A000000\tno recovery target specified\n")
-    queue.push(FOURTH).check()
-    fault_proxy.forget()
-    queue.age()
-    # Of more threads, the one with the shortest file would be first anyway.
-    queue.fill(FIRST, SECOND, THIRD, history, options=["--set=push_workers=2"])
-    puts = [request.path for request in fault_proxy.requests]
-    assert puts[0].endswith(history), puts
-    assert len(puts) == 4, puts

@@ -7,7 +7,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +21,11 @@ from ground.archiver import (
     Archiver,
     copy_datadir,
     damaged,
-    write_segments,
 )
 from ground.fault import FaultProxy
 from ground.host import Result, base_environment, wait_for
 from ground.pg import Cluster, ClusterFactory
-from ground.programs import Programs, write_config
+from ground.programs import Programs, change_config, write_config
 from ground.roots import PG_USER
 from ground.s3 import Gateway
 from ground.s3client import Bucket
@@ -47,20 +46,14 @@ def silent(done: Result) -> None:
     assert (done.status, done.out, done.err) == (0, "", "")
 
 
-@pytest.fixture(scope="module")
-def template(run_dir: Path) -> Iterator[tuple[Path, Path]]:
-    """Two clusters' data directories, made once."""
-    homes = [run_dir / "push0", run_dir / "push1"]
-    yield write_segments(homes[0]), write_segments(homes[1])
-    for home in homes:
-        shutil.rmtree(home)
-
-
 @pytest.fixture
 def archiver(
-    walship: Programs, dir_config: Path, template: tuple[Path, Path], work_dir: Path
+    walship: Programs,
+    dir_config: Path,
+    dead_server: Callable[..., Path],
+    work_dir: Path,
 ) -> Archiver:
-    data = copy_datadir(template[0], work_dir / "data")
+    data = copy_datadir(dead_server(), work_dir / "data")
     return Archiver(walship, dir_config, data)
 
 
@@ -69,16 +62,12 @@ def s3_archiver(
     walship: Programs,
     s3_config: Path,
     fault_proxy: FaultProxy,
-    template: tuple[Path, Path],
+    dead_server: Callable[..., Path],
     work_dir: Path,
 ) -> Archiver:
     """One whose way to the gateway leads through fault_proxy."""
-    with open(s3_config, "r+", encoding="utf-8") as file:
-        kept = [line for line in file if not line.startswith("s3_endpoint")]
-        file.seek(0)
-        file.truncate()
-        file.writelines([*kept, f"s3_endpoint = {fault_proxy.endpoint}\n"])
-    data = copy_datadir(template[0], work_dir / "data")
+    change_config(s3_config, s3_endpoint=fault_proxy.endpoint)
+    data = copy_datadir(dead_server(), work_dir / "data")
     made = Archiver(walship, s3_config, data)
     # The first call of a spool asks whether the store honours conditions.
     silent(made.push(SEGMENTS[3]))
@@ -325,10 +314,10 @@ def test_strange_files(archiver: Archiver) -> None:
 
 
 def test_wrong_cluster(
-    archiver: Archiver, template: tuple[Path, Path], work_dir: Path
+    archiver: Archiver, dead_server: Callable[..., Path], work_dir: Path
 ) -> None:
     """Neither by a path into another cluster, nor by a file that strayed."""
-    other = copy_datadir(template[1], work_dir / "other")
+    other = copy_datadir(dead_server(1), work_dir / "other")
     done = archiver.push_path(other / "pg_wal" / SEGMENTS[0])
     one_line(done, str(archiver.system_identifier), "the working directory belongs")
     archiver.write(SEGMENTS[0], (other / "pg_wal" / SEGMENTS[0]).read_bytes())

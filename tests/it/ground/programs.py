@@ -7,6 +7,7 @@ import shlex
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from .host import Result, run
 from .roots import PG_USER
@@ -66,3 +67,10 @@ def write_config(path: Path, **keys: str | int | os.PathLike[str]) -> Path:
     shutil.chown(path, PG_USER, PG_USER)
     path.chmod(0o600)
     return path
+
+
+def change_config(path: Path, **keys: str | int | os.PathLike[str]) -> Path:
+    """Gives some keys of a configuration without sections another value."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    values: dict[str, Any] = dict(line.split(" = ", 1) for line in lines)
+    return write_config(path, **{**values, **keys})
