@@ -167,6 +167,9 @@ read_summary(struct repo *repo, struct catalog_backup *backup, struct err *err)
 	enum status st;
 
 	repo_backup_name(name, backup->id, "manifest");
+	if (repo->ring == NULL)
+		return err_set(err, ST_AUTH, "there is no key to read \"%s\" with",
+					   name);
 	repo_key(key, repo->system_identifier, name);
 	st = read_start(repo, key, backup->manifest_size, FIRST_READ, &b, err);
 	if (st == ST_OK)

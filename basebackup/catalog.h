@@ -47,7 +47,7 @@ struct catalog
  * Reads the catalogue of repo->system_identifier.  A manifest that is damaged
  * or needs another key makes its backup BACKUP_UNREADABLE; what may be a
  * passing trouble (ST_RETRY and the like) fails the whole.  An empty catalogue
- * is no error.  *out is freed with catalog_free.
+ * is no error.  Without a keyring in repo every manifest is unreadable.  *out is freed with catalog_free.
  */
 extern enum status catalog_load(struct repo *repo, struct catalog *out,
 								struct err *err) ERR_CHECK;

@@ -13,6 +13,7 @@ extern int cmd_expire(int argc, char **argv);
 extern int cmd_extract(int argc, char **argv);
 extern int cmd_list(int argc, char **argv);
 extern int cmd_restore(int argc, char **argv);
+extern int cmd_status(int argc, char **argv);
 extern int cmd_verify(int argc, char **argv);
 
 #endif

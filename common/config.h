@@ -137,6 +137,8 @@ struct config
 	int keep_monthly;
 	int keep_yearly;
 	int64_t keep_within_ms;
+
+	int64_t quota_bytes; /* what may be stored; 0: not known */
 };
 
 /*

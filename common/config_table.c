@@ -144,6 +144,9 @@ const struct config_option config_options[] = {
 	 .help = "expire keeps the last backup of that many years"},
 	{FIELD_MS(keep_within), DURATION(0, 36500 * DAY), .def = "0s",
 	 .help = "expire keeps what recovers to any moment of that time"},
+	{FIELD_BYTES(quota), SIZE(0, 1048576 * TB), .def = "0kB",
+	 .help = "what the repository may take; status complains at 85 %; 0kB: "
+			 "any amount"},
 };
 
 const size_t config_noptions =

@@ -136,6 +136,8 @@ take_header(struct s3_headers *headers, const char *name, const char *value)
 	else if (strcmp(name, "x-amz-storage-class") == 0)
 		take_text(headers->storage_class, sizeof headers->storage_class,
 				  value);
+	else if (strcmp(name, "x-amz-replication-status") == 0)
+		take_text(headers->replication, sizeof headers->replication, value);
 	else if (strcmp(name, "x-amz-request-id") == 0)
 		take_text(headers->request_id, sizeof headers->request_id, value);
 	else if (strcmp(name, "x-amz-bucket-region") == 0)

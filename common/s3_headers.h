@@ -31,6 +31,7 @@ struct s3_headers
 	bool delete_marker; /* deleted in a versioned bucket */
 	bool restored;      /* a copy of an archived object can be read */
 	char storage_class[32];
+	char replication[16]; /* the state of copying it to another bucket */
 	char request_id[128];
 	char bucket_region[64];
 	char content_type[64];

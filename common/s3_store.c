@@ -224,6 +224,8 @@ take_head(const char *key, const struct s3_headers *headers,
 	result.size_bytes = (uint64_t) headers->content_length;
 	memcpy(result.storage_class, headers->storage_class,
 		   sizeof result.storage_class);
+	memcpy(result.replication, headers->replication,
+		   sizeof result.replication);
 
 	/* S3 leaves the header out for its usual class. */
 	if (result.storage_class[0] == '\0')

@@ -34,6 +34,8 @@ struct store_stat
 	int64_t modified;       /* seconds since 1970 by the store's clock */
 	bool archived;          /* in a storage class that must be thawed first */
 	char storage_class[32]; /* empty where the store has none */
+	char replication[16];   /* of a head: "PENDING", "COMPLETED", "FAILED",
+							 * "REPLICA"; empty where the store does not tell */
 };
 
 struct store_entry

@@ -24,6 +24,7 @@ static const struct
 	{"keygen", cmd_keygen, "make a repository key"},
 	{"list", cmd_list, "show the backups"},
 	{"restore", cmd_restore, "put a backup into a directory, to recover"},
+	{"status", cmd_status, "show what can be recovered, and what is amiss"},
 	{"verify", cmd_verify, "look whether all is there, and readable"},
 };
 
