@@ -5,6 +5,7 @@
 
 #include <math.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -76,6 +77,16 @@ metrics_family(struct metrics *metrics, const char *name, const char *type,
 	metrics->begun = false;
 }
 
+/* Below this every whole number is a double of its own. */
+#define WHOLE_MAX 9007199254740992.0
+
+static bool
+is_whole(double value)
+{
+	return value > -WHOLE_MAX && value < WHOLE_MAX &&
+		   (double) (int64_t) value == value;
+}
+
 /* Whole numbers as such, so that times keep their last digit. */
 static void
 put_value(FILE *out, double value)
@@ -84,7 +95,7 @@ put_value(FILE *out, double value)
 		(void) fputs("NaN", out);
 	else if (isinf(value))
 		(void) fputs(value > 0 ? "+Inf" : "-Inf", out);
-	else if (value == floor(value) && fabs(value) < 9007199254740992.0)
+	else if (is_whole(value))
 		(void) fprintf(out, "%.0f", value);
 	else
 		(void) fprintf(out, "%.15g", value);
