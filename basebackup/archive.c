@@ -101,9 +101,18 @@ add_segment(void *arg, const struct store_entry *entry, struct err *err)
 	uint64_t segno;
 
 	if (wal_name_parse(&name, entry->key + l->prefix_len, &ignored) != ST_OK ||
-		name.kind != WAL_SEGMENT || name.timeline != l->timeline ||
+		(name.kind != WAL_SEGMENT && name.kind != WAL_PARTIAL) ||
+		name.timeline != l->timeline ||
 		!wal_name_segno(&name, l->segment_size, &segno) || segno < l->next)
 		return ST_OK;
+	if (name.kind == WAL_PARTIAL)
+	{
+		if (segno > l->next)
+			return ST_OK;
+		range->partial = true;
+		range->cold = range->cold || entry->stat.archived;
+		return l->cold == NULL ? ST_OK : cold_add(l->cold, entry, err);
+	}
 	if (segno > l->next)
 	{
 		range->gap = true;
@@ -111,6 +120,7 @@ add_segment(void *arg, const struct store_entry *entry, struct err *err)
 		return stop_listing(l, err);
 	}
 	range->any = true;
+	range->partial = false;
 	range->end = segno;
 	range->cold = range->cold || entry->stat.archived;
 	if (l->cold != NULL && cold_add(l->cold, entry, err) != ST_OK)

@@ -39,6 +39,7 @@ struct archive_range
 	bool gap;         /* there is one within the range */
 	uint64_t missing; /* the first absent segment; if gap */
 	bool cold;        /* one is in an archived storage class */
+	bool partial;     /* of what follows the end there is a .partial */
 };
 
 /*

@@ -42,6 +42,14 @@ ended_before(const struct backup_summary *backup,
 	return true;
 }
 
+/* As it was understood: a time may have been meant in another zone. */
+static const char *
+target_text(const struct recovery_target *target, char *out)
+{
+	return target->kind == TARGET_LSN ? lsn_format(target->lsn, out)
+									  : timestamp_format(target->time_us, out);
+}
+
 /* Names where a backup ended, in the target's terms. */
 static enum status
 hint_end(const struct backup_summary *backup,
@@ -62,7 +70,7 @@ refuse_named(const struct backup_summary *backup,
 			 const struct timeline_history *history,
 			 const struct recovery_target *target, struct err *err)
 {
-	char lsn[LSN_TEXT_MAX];
+	char lsn[LSN_TEXT_MAX], text[TIMESTAMP_TEXT_MAX];
 	const struct timeline_entry *entry =
 		timeline_history_find(history, backup->timeline);
 
@@ -83,8 +91,8 @@ refuse_named(const struct backup_summary *backup,
 		return err_hint(err, "Use --target-timeline=%u, or an older backup.",
 						backup->timeline);
 	}
-	err_set(err, ST_CONFIG, "the target lies before the end of backup %s",
-			backup->id);
+	err_set(err, ST_CONFIG, "the target %s lies before the end of backup %s",
+			target_text(target, text), backup->id);
 	return hint_end(backup, target, err);
 }
 
@@ -115,6 +123,7 @@ refuse_all(const struct backup_summary *const *backups, size_t nbackups,
 		   const struct recovery_target *target, struct err *err)
 {
 	const struct backup_summary *first = NULL;
+	char text[TIMESTAMP_TEXT_MAX];
 
 	for (size_t i = 0; i < nbackups; i++)
 		if (choose_leads_to(backups[i], history) &&
@@ -131,7 +140,9 @@ refuse_all(const struct backup_summary *const *backups, size_t nbackups,
 		return err_hint(err, "The newest backup is on timeline %u.",
 						backups[nbackups - 1]->timeline);
 	}
-	err_set(err, ST_CONFIG, "the target lies before the end of every backup");
+	err_set(err, ST_CONFIG,
+			"the target %s lies before the end of every backup",
+			target_text(target, text));
 	return hint_end(first, target, err);
 }
 

@@ -11,6 +11,7 @@
 
 #include "basebackup/choose.h"
 #include "basebackup/cold.h"
+#include "basebackup/json.h"
 #include "basebackup/plan.h"
 #include "common/err.h"
 #include "common/repo.h"
@@ -47,6 +48,8 @@ struct restore_request
 	/* postgresql.auto.conf holds only the settings for recovery. */
 	bool own_settings;
 	int thaw_days; /* 0: what is archived is refused */
+
+	struct json *json; /* has the plan written to it, instead of words; NULL */
 };
 
 /* What was settled before the first byte. */
@@ -57,6 +60,7 @@ struct restore_choice
 	bool timeline_current; /* its history file is not in the archive */
 	bool gap;              /* recovery must not look beyond its target */
 	bool open_end;         /* recovery may go on to the archive's end */
+	bool partial;          /* the last segment is there as .partial only */
 	size_t nspans;         /* the WAL for it, as far as it is there */
 	struct wal_span *spans;
 	struct cold_list cold; /* segments that cannot be read now */
@@ -73,14 +77,21 @@ restore_choose(struct repo *repo, const struct restore_request *request,
 extern void restore_choice_free(struct restore_choice *choice);
 
 /*
- * Does the archive hold a transaction behind a target in time?  Reads WAL
- * from the archive's end backwards until one has ended.  ST_CONFIG: recovery
- * would not reach the target; the nearest possible is named.
+ * Does the archive hold a transaction behind a target in time, or a record at
+ * a target's LSN?  Reads WAL from the end backwards until it knows.
+ * ST_CONFIG: recovery would not reach the target; the nearest possible is
+ * named.
  */
 extern enum status
 restore_check_reach(struct repo *repo, const struct restore_request *request,
 					const struct restore_choice *choice,
 					struct err *err) ERR_CHECK;
+
+/* *out: a target in time is reached in the choice's WAL, or who knows. */
+extern enum status
+restore_look_reach(struct repo *repo, const struct restore_request *request,
+				   const struct restore_choice *choice, bool *out,
+				   struct err *err) ERR_CHECK;
 
 /* A directory to fill, and its file system. */
 struct restore_place
@@ -88,6 +99,7 @@ struct restore_place
 	const char *path; /* borrowed from the request or the plan */
 	uint64_t bytes;   /* the most it takes */
 	uint64_t there;   /* what lies there already and will be written over */
+	char *resolved;   /* the path without symbolic links */
 	dev_t dev;
 	uint64_t free_bytes;
 };
@@ -129,6 +141,12 @@ restore_tell_plan(const struct restore_request *request,
 				  const struct restore_choice *choice, const struct plan *plan,
 				  const struct restore_survey *survey,
 				  void (*say)(const char *line));
+
+/* The same as members of an object. */
+extern void
+restore_json_plan(struct json *json, const struct restore_request *request,
+				  const struct restore_choice *choice, const struct plan *plan,
+				  const struct restore_survey *survey);
 
 /*
  * The way to restore_files: backup, timeline and plan.  *plan and *choice are

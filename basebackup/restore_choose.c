@@ -250,18 +250,23 @@ report_gap(const struct choosing *c, const struct backup_summary *backup,
  */
 static enum status
 look_behind(struct choosing *c, const struct wal_span *last,
-			uint32_t segment_size, bool *gap, struct err *err)
+			uint32_t segment_size, struct restore_choice *out, struct err *err)
 {
 	struct archive_range range;
 	enum status st;
 
-	if (last->last == ARCHIVE_OPEN)
+	out->open_end = last->last == ARCHIVE_OPEN;
+	if (out->open_end)
 		return ST_OK;
 	st = archive_look(c->repo, last->timeline, segment_size, last->last + 1,
 					  ARCHIVE_OPEN, &range, err);
-	if (st == ST_OK && range.gap)
-		*gap = true;
-	return st;
+	if (st != ST_OK)
+		return st;
+	if (range.gap)
+		out->gap = true;
+	out->open_end = !range.any && !range.partial && !range.gap &&
+					last->timeline == c->history.timeline;
+	return ST_OK;
 }
 
 /* One timeline's part of the WAL; shortens it to what is there. */
@@ -277,6 +282,10 @@ check_span(struct choosing *c, const struct backup_summary *backup,
 
 	if (st != ST_OK)
 		return st;
+	out->partial = range.partial && !c->request->standby;
+	if (range.gap && out->partial && range.missing == span->last &&
+		span->last != stop)
+		range.gap = false;
 	if (!range.gap && span->first <= stop && span->last >= stop &&
 		(!range.any || range.end < stop))
 	{
@@ -290,12 +299,15 @@ check_span(struct choosing *c, const struct backup_summary *backup,
 		if (st != ST_OK)
 			return st;
 	}
-	span->last = range.end;
-	if (range.any)
+	out->partial = out->partial && !range.gap;
+	span->last = range.any ? range.end : span->first - 1;
+	if (out->partial)
+		span->last++;
+	if (span->last >= span->first)
 		out->spans[out->nspans++] = *span;
 	return range.cold
 			   ? archive_add_cold(c->repo, span->timeline, size, span->first,
-								  range.end, &out->cold, err)
+								  span->last, &out->cold, err)
 			   : ST_OK;
 }
 
@@ -308,6 +320,8 @@ check_wal(struct choosing *c, const struct backup_summary *backup,
 	enum status st = ST_OK;
 	size_t n;
 
+	free(out->spans);
+	out->nspans = 0;
 	out->spans = calloc(c->history.nentries, sizeof(*out->spans));
 	if (spans == NULL || out->spans == NULL)
 	{
@@ -317,8 +331,7 @@ check_wal(struct choosing *c, const struct backup_summary *backup,
 	n = choose_spans(&c->history, backup->timeline, backup->start_lsn, end_lsn,
 					 backup->wal_segment_size, spans);
 	if (n > 0)
-		st = look_behind(c, &spans[n - 1], backup->wal_segment_size, &out->gap,
-						 err);
+		st = look_behind(c, &spans[n - 1], backup->wal_segment_size, out, err);
 	for (size_t i = 0; st == ST_OK && i < n; i++)
 		st = check_span(c, backup, &spans[i], out, err);
 	free(spans);
@@ -337,12 +350,30 @@ recovery_end(const struct choosing *c, const struct backup_summary *backup)
 	return end < backup->stop_lsn ? backup->stop_lsn - 1 : end;
 }
 
+/*
+ * The WAL on the way to the target.  A time is as a rule passed before the
+ * next backup ended; on an idle server that takes until later.
+ */
+static enum status
+check_way(struct choosing *c, struct restore_choice *out, struct err *err)
+{
+	uint64_t end = recovery_end(c, &out->backup);
+	bool reached = true;
+	enum status st = check_wal(c, &out->backup, end, out, err);
+
+	if (st == ST_OK && c->request->target.kind == TARGET_TIME &&
+		end != UINT64_MAX && out->cold.nobjects == 0)
+		st = restore_look_reach(c->repo, c->request, out, &reached, err);
+	if (st == ST_OK && !reached)
+		st = check_wal(c, &out->backup, UINT64_MAX, out, err);
+	return st;
+}
+
 static enum status
 choose(struct choosing *c, struct restore_choice *out, struct err *err)
 {
 	const struct restore_request *r = c->request;
 	size_t index;
-	uint64_t end;
 	enum status st;
 
 	if ((st = catalog_load(c->repo, &c->catalog, err)) != ST_OK ||
@@ -364,9 +395,7 @@ choose(struct choosing *c, struct restore_choice *out, struct err *err)
 	if (r->timeline == 0 && r->target.kind != TARGET_IMMEDIATE &&
 		(st = tell_branches(c, &out->backup, err)) != ST_OK)
 		return st;
-	end = recovery_end(c, &out->backup);
-	out->open_end = end == UINT64_MAX;
-	return check_wal(c, &out->backup, end, out, err);
+	return check_way(c, out, err);
 }
 
 enum status

@@ -1,12 +1,13 @@
 /*
- * restore_reach.c - can recovery reach a target in time?
+ * restore_reach.c - can recovery reach a target?
  *
  * PostgreSQL stops at a time before the first transaction that ended later,
- * and is FATAL after hours of replay if there is none.  The last segments of
- * the archive tell beforehand.
+ * at an LSN with the first record from there on, and is FATAL after hours of
+ * replay if there is none.  The last segments of the archive tell beforehand.
  */
 #include "basebackup/restore.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "basebackup/timestamp.h"
@@ -16,22 +17,34 @@
 /* Of an idle server: so many segments are read, and no more. */
 #define SEGMENTS_MAX 64
 
-static enum status
-feed_segment(struct repo *repo, uint32_t timeline, uint64_t segno,
-			 uint32_t segment_size, struct wal_times *times, struct err *err)
+struct reach
 {
+	struct repo *repo;
+	const struct recovery_target *target;
+	const struct restore_choice *choice;
+	struct wal_times *times;
+};
+
+static enum status
+feed_segment(struct reach *r, const struct wal_span *span, uint64_t segno,
+			 struct err *err)
+{
+	const struct restore_choice *c = r->choice;
 	char object[OBJECT_NAME_MAX + 1];
 	struct wal_name name;
 
-	wal_name_segment(&name, timeline, segno, segment_size);
+	wal_name_segment(&name, span->timeline, segno, c->backup.wal_segment_size);
+	if (c->partial && span == &c->spans[c->nspans - 1] && segno == span->last)
+		wal_name_partial(&name);
 	repo_wal_name(object, &name);
-	return repo_get(repo, OBJECT_WAL, object, wal_times_feed, times, err);
+	return repo_get(r->repo, OBJECT_WAL, object, wal_times_feed, r->times,
+					err);
 }
 
 static enum status
-refuse(const struct recovery_target *target,
-	   const struct restore_choice *choice, const struct wal_times *times,
-	   struct err *err)
+refuse_time(const struct recovery_target *target,
+			const struct restore_choice *choice, const struct wal_times *times,
+			struct err *err)
 {
 	bool exclusive = target->inclusive == INCLUSIVE_NO;
 	char asked[TIMESTAMP_TEXT_MAX], last[TIMESTAMP_TEXT_MAX];
@@ -70,58 +83,127 @@ reached(const struct recovery_target *target, const struct wal_times *times)
 			   : times->latest_us > target->time_us;
 }
 
-/* Segment by segment backwards, each with the end of its last record. */
+/* What of a segment's records ended in it or in the next. */
 static enum status
-look_back(struct repo *repo, const struct recovery_target *target,
-		  const struct restore_choice *choice, struct wal_times *times,
-		  struct err *err)
+scan_segment(struct reach *r, const struct wal_span *span, uint64_t segno,
+			 struct err *err)
 {
-	uint32_t size = choice->backup.wal_segment_size;
-	size_t looked = 0;
+	enum status st;
 
-	for (size_t i = choice->nspans; i > 0; i--)
+	wal_times_begin(r->times);
+	st = feed_segment(r, span, segno, err);
+	if (st == ST_OK && wal_times_open(r->times) && segno < span->last)
+		st = feed_segment(r, span, segno + 1, err);
+	return st;
+}
+
+/* Segment by segment backwards, until a transaction has ended. */
+static enum status
+look_back(struct reach *r, bool *known, struct err *err)
+{
+	size_t looked = 0;
+	enum status st = ST_OK;
+
+	*known = true;
+	for (size_t i = r->choice->nspans; i > 0; i--)
 	{
-		const struct wal_span *span = &choice->spans[i - 1];
+		const struct wal_span *span = &r->choice->spans[i - 1];
 
 		for (uint64_t s = span->last + 1; s > span->first; s--)
 		{
-			enum status st;
-
-			if (looked++ == SEGMENTS_MAX)
-			{
-				log_warning("the last %d WAL segments hold no transaction: "
-							"whether the target can be reached is not known",
-							SEGMENTS_MAX);
-				return ST_OK;
-			}
-			wal_times_begin(times);
-			st = feed_segment(repo, span->timeline, s - 1, size, times, err);
-			if (st == ST_OK && wal_times_open(times) && s <= span->last)
-				st = feed_segment(repo, span->timeline, s, size, times, err);
-			if (st != ST_OK)
+			*known = looked++ < SEGMENTS_MAX;
+			if (*known)
+				st = scan_segment(r, span, s - 1, err);
+			if (st != ST_OK || r->times->any || !*known)
 				return st;
-			if (reached(target, times))
-				return ST_OK;
-			if (times->any)
-				return refuse(target, choice, times, err);
 		}
 	}
-	return refuse(target, choice, times, err);
+	return st;
+}
+
+static enum status
+check_time(struct reach *r, struct err *err)
+{
+	bool known;
+	enum status st = look_back(r, &known, err);
+
+	if (st != ST_OK || (known && reached(r->target, r->times)))
+		return st;
+	if (known)
+		return refuse_time(r->target, r->choice, r->times, err);
+	log_warning("the last %d WAL segments hold no transaction: whether the "
+				"target can be reached is not known",
+				SEGMENTS_MAX);
+	return ST_OK;
+}
+
+/* The target lies in the archive's last segment, or is reached before. */
+static enum status
+check_lsn(struct reach *r, struct err *err)
+{
+	const struct restore_choice *c = r->choice;
+	const struct wal_span *span = &c->spans[c->nspans - 1];
+	uint64_t begin = span->last * c->backup.wal_segment_size, last;
+	char asked[LSN_TEXT_MAX], text[LSN_TEXT_MAX];
+	enum status st = scan_segment(r, span, span->last, err);
+
+	if (st != ST_OK || !r->times->any_record || r->target->lsn < begin)
+		return st;
+	last = begin + r->times->last;
+	if (r->target->lsn <= last)
+		return ST_OK;
+	(void) lsn_format(last, text);
+	err_set(err, ST_CONFIG,
+			"the target %s lies behind the last record in the archive, which "
+			"begins at %s",
+			lsn_format(r->target->lsn, asked), text);
+	return err_hint(
+		err, "The nearest possible is no target, or --target-lsn=%s.", text);
+}
+
+static enum status
+reach_begin(struct reach *r, struct repo *repo,
+			const struct restore_request *request,
+			const struct restore_choice *choice, struct err *err)
+{
+	*r = (struct reach){.repo = repo,
+						.target = &request->target,
+						.choice = choice,
+						.times = calloc(1, sizeof(*r->times))};
+	return r->times == NULL ? err_set(err, ST_NOMEM, "out of memory") : ST_OK;
+}
+
+enum status
+restore_look_reach(struct repo *repo, const struct restore_request *request,
+				   const struct restore_choice *choice, bool *out,
+				   struct err *err)
+{
+	struct reach r;
+	bool known = true;
+	enum status st = reach_begin(&r, repo, request, choice, err);
+
+	if (st == ST_OK)
+		st = look_back(&r, &known, err);
+	if (st == ST_OK)
+		*out = !known || reached(r.target, r.times);
+	free(r.times);
+	return st;
 }
 
 enum status
 restore_check_reach(struct repo *repo, const struct restore_request *request,
 					const struct restore_choice *choice, struct err *err)
 {
-	struct wal_times *times;
+	enum target_kind kind = request->target.kind;
+	struct reach r;
 	enum status st;
 
-	if (request->target.kind != TARGET_TIME || !choice->open_end)
+	if ((kind != TARGET_TIME && kind != TARGET_LSN) || !choice->open_end ||
+		choice->nspans == 0)
 		return ST_OK;
-	times = calloc(1, sizeof(*times));
-	if (times == NULL)
-		return err_set(err, ST_NOMEM, "out of memory");
-	st = look_back(repo, &request->target, choice, times, err);
-	free(times);
+	st = reach_begin(&r, repo, request, choice, err);
+	if (st == ST_OK)
+		st = kind == TARGET_TIME ? check_time(&r, err) : check_lsn(&r, err);
+	free(r.times);
 	return st;
 }

@@ -44,7 +44,9 @@ tell_target(const struct teller *t, const struct restore_request *r,
 	switch (target->kind)
 	{
 		case TARGET_END:
-			tell(t, "the target is the end of the archive");
+			tell(t, r->standby ? "a standby: it follows the archive, from now "
+								 "on, too"
+							   : "the target is the end of the archive");
 			break;
 		case TARGET_IMMEDIATE:
 			tell(t, "the target is the end of the backup");
@@ -85,11 +87,16 @@ tell_wal(const struct teller *t, const struct restore_choice *choice)
 
 		wal_name_segment(&first, span->timeline, span->first, size);
 		wal_name_segment(&last, span->timeline, span->last, size);
-		tell(t,
-			 "WAL %s to %s: %" PRIu64 " segment%s, up to %s, are in the "
-			 "archive",
-			 first.text, last.text, n, n == 1 ? "" : "s",
-			 size_format(n * size, bytes));
+		if (choice->partial && i + 1 == choice->nspans)
+			wal_name_partial(&last);
+		if (n == 1)
+			tell(t, "WAL %s, up to %s, is in the archive", last.text,
+				 size_format(size, bytes));
+		else
+			tell(t,
+				 "WAL %s to %s: %" PRIu64
+				 " segments, up to %s, are in the archive",
+				 first.text, last.text, n, size_format(n * size, bytes));
 	}
 }
 

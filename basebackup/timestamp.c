@@ -5,6 +5,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 #include <time.h>
 
 #define MICROS  1000000
@@ -94,6 +95,21 @@ take_time(const char **at, struct fields *f)
 	return f->hour <= 23 && f->minute <= 59 && f->second <= 59;
 }
 
+/* Other names of zones mean more than one offset, or need a database. */
+static bool
+take_utc(const char **at)
+{
+	static const char *const names[] = {"UTC", "GMT", "Z"};
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (strcasecmp(*at, names[i]) == 0)
+		{
+			*at += strlen(names[i]);
+			return true;
+		}
+	return false;
+}
+
 static bool
 take_zone(const char **at, struct fields *f)
 {
@@ -104,7 +120,7 @@ take_zone(const char **at, struct fields *f)
 	if (**at == '\0')
 		return true;
 	(void) take_char(at, ' ');
-	if (take_char(at, 'Z') || take_char(at, 'z'))
+	if (take_utc(at))
 	{
 		f->offset_s = 0;
 		return true;
@@ -212,7 +228,10 @@ timestamp_parse(const char *text, int64_t *micros, struct err *err)
 		!take_time(&at, &f) || !take_zone(&at, &f) || *at != '\0')
 	{
 		err_set(err, ST_CONFIG, "\"%s\" is not a time", text);
-		return err_hint(err, "Write it like \"2026-11-21 13:30:00+01\".");
+		return err_hint(err,
+						"Write it like \"2026-11-21 13:30:00+01\": with "
+						"an offset from UTC, \"UTC\", or, for this host's "
+						"time, nothing behind it.");
 	}
 	if (f.offset_s != NO_ZONE)
 		seconds = seconds_utc(&f) - f.offset_s;

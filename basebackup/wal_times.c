@@ -79,7 +79,11 @@ take_part(struct wal_times *t, const uint8_t *data, size_t len)
 	if (t->left > 0)
 		return;
 	if (!t->skipping)
+	{
+		t->any_record = true;
+		t->last = t->begun;
 		take_record(t);
+	}
 	t->skipping = false;
 	t->head_len = 0;
 }
@@ -120,6 +124,7 @@ take_page(struct wal_times *t)
 
 		if (t->left == 0)
 		{
+			t->begun = t->fed + at;
 			t->left = get_native32(t->page + at);
 			if (t->left < RECORD_HEADER)
 			{
@@ -133,6 +138,7 @@ take_page(struct wal_times *t)
 		take_part(t, t->page + at, n);
 		at = (at + n + 7) & ~(size_t) 7;
 	}
+	t->fed += t->page_size;
 }
 
 enum status

@@ -26,9 +26,13 @@ struct wal_times
 	bool ended;         /* no WAL follows */
 	bool any;           /* a transaction ended */
 	int64_t latest_us;  /* the latest, microseconds since 1970; if any */
+	bool any_record;    /* a whole record began in what was fed */
+	uint64_t last;      /* where the last of them did, in bytes; if any */
+	uint64_t fed;       /* bytes of whole pages */
 
 	/* The record that the scan is in. */
 	uint64_t left;
+	uint64_t begun; /* where it did */
 	uint8_t head[WAL_TIMES_HEAD];
 	size_t head_len;
 	bool skipping; /* it began before what was fed */

@@ -137,6 +137,13 @@ wal_name_segment(struct wal_name *name, uint32_t timeline, uint64_t segno,
 					name->high, name->low);
 }
 
+void
+wal_name_partial(struct wal_name *name)
+{
+	name->kind = WAL_PARTIAL;
+	(void) snprintf(name->text + 24, sizeof(name->text) - 24, ".partial");
+}
+
 uint64_t
 wal_segno_of(uint64_t lsn, uint32_t segment_size)
 {

@@ -50,6 +50,9 @@ extern bool wal_name_segno(const struct wal_name *name, uint32_t segment_size,
 extern void wal_name_segment(struct wal_name *name, uint32_t timeline,
 							 uint64_t segno, uint32_t segment_size);
 
+/* Makes a segment's name that of the part of it which was archived. */
+extern void wal_name_partial(struct wal_name *name);
+
 /* The segment that holds lsn; an end LSN on a boundary: the one before. */
 extern uint64_t wal_segno_of(uint64_t lsn, uint32_t segment_size);
 extern uint64_t wal_segno_before(uint64_t end_lsn, uint32_t segment_size);

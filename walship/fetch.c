@@ -100,9 +100,7 @@ get_partial(const struct fetch *fetch, int64_t allowance_ms, struct err *err)
 	struct wal_name partial = *fetch->name;
 	enum status status;
 
-	partial.kind = WAL_PARTIAL;
-	(void) snprintf(partial.text, sizeof(partial.text), "%.24s.partial",
-					fetch->name->text);
+	wal_name_partial(&partial);
 	status = get_file(fetch, &partial, allowance_ms, err);
 	if (status == ST_OK)
 		log_warning("\"%s\" is not archived; the part of it that is, \"%s\", "

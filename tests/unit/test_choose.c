@@ -109,7 +109,8 @@ test_time(void **state)
 	assert_string_equal(choose(&on_1, at_time(3500000000), NULL), "c");
 	assert_string_equal(choose(&on_1, at_time(1010000000), NULL), "a");
 	assert_string_equal(choose(&on_1, at_time(1009999999), NULL),
-						"the target lies before the end of every backup");
+						"the target 1970-01-01 00:16:49.999999+00 lies "
+						"before the end of every backup");
 }
 
 static void
@@ -121,7 +122,8 @@ test_lsn(void **state)
 	assert_string_equal(choose(&on_3, at_lsn(0x5000200), NULL), "b");
 	assert_string_equal(choose(&on_1, at_lsn(0x5000200), NULL), "c");
 	assert_string_equal(choose(&on_1, at_lsn(0x2000000), NULL),
-						"the target lies before the end of every backup");
+						"the target 0/2000000 lies before the end of every "
+						"backup");
 }
 
 static void
@@ -135,8 +137,9 @@ test_named(void **state)
 		"backup c ended after the next timeline had forked off at 0/5000000");
 	assert_string_equal(choose(&on_1, to_end, "d"),
 						"backup d does not lead to timeline 1");
-	assert_string_equal(choose(&on_3, at_lsn(0x3000000), "d"),
-						"the target lies before the end of backup d");
+	assert_string_equal(
+		choose(&on_3, at_lsn(0x3000000), "d"),
+		"the target 0/3000000 lies before the end of backup d");
 	assert_string_equal(choose(&on_3, to_end, "x"),
 						"there is no backup \"x\"");
 }
