@@ -109,19 +109,16 @@ tell_archiving(const struct restore_request *r, const struct plan *plan)
 					"ALTER SYSTEM RESET archive_mode, and restart it.");
 }
 
-/* Settings that the server's restore_command would not have. */
-static void
-tell_environment(void)
+/* Are there settings that the server's restore_command would not have? */
+static bool
+uses_environment(void)
 {
 	for (char **e = environ; *e != NULL; e++)
 		if ((strncmp(*e, "WALSHIP_", 8) == 0 &&
 			 strncmp(*e, "WALSHIP_CONFIG=", 15) != 0) ||
 			strncmp(*e, "AWS_ACCESS_KEY_ID=", 18) == 0)
-		{
-			(void) puts("Settings were taken from the environment: the server "
-						"needs the same variables.");
-			return;
-		}
+			return true;
+	return false;
 }
 
 /* " -c name=value", for pg_ctl's -o. */
@@ -154,8 +151,9 @@ add_config_option(FILE *out, const struct restore_request *r, const char *name,
 	free(full);
 }
 
-static void
-tell_next(const struct restore_request *r, const struct plan *plan)
+/* How the server is started; NULL without memory.  Freed by free(). */
+static char *
+start_line(const struct restore_request *r, const struct plan *plan)
 {
 	const struct plan_settings *s = &plan->settings;
 	char pg_ctl[64], *options = NULL, *line = NULL;
@@ -169,12 +167,9 @@ tell_next(const struct restore_request *r, const struct plan *plan)
 	if (access(pg_ctl, X_OK) != 0)
 		snprintf(pg_ctl, sizeof(pg_ctl), "pg_ctl");
 	if (out == NULL)
-		return;
+		return NULL;
 	if (plan->nconfigs > 0)
 	{
-		(void) printf("The server's configuration from outside its data "
-					  "directory is in \"%s\".\n",
-					  r->config_dir);
 		add_config_option(out, r, "config_file", s->config_file);
 		add_config_option(out, r, "hba_file", s->hba_file);
 		add_config_option(out, r, "ident_file", s->ident_file);
@@ -189,10 +184,24 @@ tell_next(const struct restore_request *r, const struct plan *plan)
 	}
 	words[n++] = "start";
 	words[n] = NULL;
-	if (shell_quote(words, &line, &err) == ST_OK)
+	if (shell_quote(words, &line, &err) != ST_OK)
+		line = NULL;
+	free(options);
+	return line;
+}
+
+static void
+tell_next(const struct restore_request *r, const struct plan *plan)
+{
+	char *line = start_line(r, plan);
+
+	if (plan->nconfigs > 0)
+		(void) printf("The server's configuration from outside its data "
+					  "directory is in \"%s\".\n",
+					  r->config_dir);
+	if (line != NULL)
 		(void) printf("Next:\n  %s\n", line);
 	free(line);
-	free(options);
 }
 
 static void
@@ -210,9 +219,53 @@ tell_result(const struct restore_request *r,
 					  restore_location(r, &plan->tablespaces[i]));
 	tell_target(r, choice);
 	tell_archiving(r, plan);
-	tell_environment();
+	if (uses_environment())
+		(void) puts("Settings were taken from the environment: the server "
+					"needs the same variables.");
 	tell_next(r, plan);
 	(void) fflush(stdout);
+}
+
+static void
+json_result(struct json *json, const struct restore_request *r,
+			const struct plan *plan)
+{
+	char *line = start_line(r, plan);
+
+	json_bool(json, "archives", r->keep_archiving || r->standby);
+	json_bool(json, "needs_environment", uses_environment());
+	if (line != NULL)
+		json_path(json, "start_command", line);
+	free(line);
+}
+
+static void
+json_part(struct json *json, const char *key, const char *text)
+{
+	if (text[0] != '\0')
+		json_path(json, key, text);
+	else
+		json_null(json, key);
+}
+
+/* The end of the object: how it went. */
+static enum status
+print_json(struct json *json, bool dry_run, const struct err *failed,
+		   struct err *err)
+{
+	const char *text;
+	size_t len;
+	enum status st;
+
+	json_bool(json, "dry_run", dry_run);
+	json_bool(json, "ok", failed == NULL);
+	json_part(json, "error", failed == NULL ? "" : failed->message);
+	json_part(json, "detail", failed == NULL ? "" : failed->detail);
+	json_part(json, "hint", failed == NULL ? "" : failed->hint);
+	st = json_done(json, &text, &len, err);
+	if (st == ST_OK && (fwrite(text, 1, len, stdout) != len || fflush(stdout)))
+		st = err_set_errno(err, ST_IO, errno, "could not write the result");
+	return st;
 }
 
 static void
@@ -243,12 +296,50 @@ carry_out(struct repo *repo, const struct restore_request *r, struct err *err)
 	{
 		st = restore_files(repo, r, &choice, plan, err);
 		put_report(repo, choice.backup.id, start, st == ST_OK ? NULL : err);
-		if (st == ST_OK)
+		if (st == ST_OK && r->json != NULL)
+			json_result(r->json, r, plan);
+		else if (st == ST_OK)
 			tell_result(r, &choice, plan);
 	}
 	plan_free(plan);
 	restore_choice_free(&choice);
 	return st;
+}
+
+/* The same, with a JSON object on stdout whatever happens. */
+static enum status
+carry_out_json(struct repo *repo, struct restore_request *r, struct err *err)
+{
+	struct err ignored;
+	enum status st = json_new(&r->json, err), printed;
+
+	if (st != ST_OK)
+		return st;
+	json_begin(r->json);
+	st = carry_out(repo, r, err);
+	printed = print_json(r->json, r->dry_run, st == ST_OK ? NULL : err,
+						 st == ST_OK ? err : &ignored);
+	json_free(r->json);
+	r->json = NULL;
+	return st == ST_OK ? printed : st;
+}
+
+static enum status
+run(struct restore_options *o, struct session *session,
+	struct restore_command *command, struct err *err)
+{
+	struct restore_request *r = &o->request;
+	enum status st;
+
+	r->cancel = cli_cancel();
+	r->terminal = session->cfg->log_format == LOG_FORMAT_TEXT;
+	r->command = command->words;
+	if ((st = repo_resolve_cluster(&session->repo, err)) != ST_OK ||
+		(st = restore_command_build(command, &o->common, session, r->standby,
+									err)) != ST_OK)
+		return st;
+	return o->json ? carry_out_json(&session->repo, r, err)
+				   : carry_out(&session->repo, r, err);
 }
 
 int
@@ -272,15 +363,7 @@ cmd_restore(int argc, char **argv)
 		code = cli_fail(&err);
 	if (code < 0)
 	{
-		o->request.cancel = cli_cancel();
-		o->request.terminal = session.cfg->log_format == LOG_FORMAT_TEXT;
-		o->request.command = command.words;
-		code = 0;
-		if (repo_resolve_cluster(&session.repo, &err) != ST_OK ||
-			restore_command_build(&command, &o->common, &session,
-								  o->request.standby, &err) != ST_OK ||
-			carry_out(&session.repo, &o->request, &err) != ST_OK)
-			code = cli_fail(&err);
+		code = run(o, &session, &command, &err) == ST_OK ? 0 : cli_fail(&err);
 		session_close(&session);
 	}
 	restore_command_free(&command);

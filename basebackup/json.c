@@ -222,6 +222,18 @@ json_array_end(struct json *json)
 	check(json, yajl_gen_array_close(json->gen));
 }
 
+void
+json_object(struct json *json)
+{
+	check(json, yajl_gen_map_open(json->gen));
+}
+
+void
+json_object_end(struct json *json)
+{
+	check(json, yajl_gen_map_close(json->gen));
+}
+
 enum status
 json_done(struct json *json, const char **text, size_t *len, struct err *err)
 {

@@ -42,6 +42,10 @@ extern void json_texts(struct json *json, const char *key, size_t count,
 extern void json_inner(struct json *json);
 extern void json_array_end(struct json *json);
 
+/* An object as an element of an array. */
+extern void json_object(struct json *json);
+extern void json_object_end(struct json *json);
+
 /*
  * Ends the object.  *text, with a newline behind it, lives until the next
  * json_begin.  ST_NOMEM, or ST_CORRUPT if some text was not UTF-8.

@@ -4,6 +4,7 @@
 #include "basebackup/restore.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
@@ -180,37 +181,84 @@ check_packs(struct repo *repo, const struct plan *plan,
 	return st == ST_OK ? cold_settle(&survey->cold, repo->store, err) : st;
 }
 
-/* Looks at the file system where path is, or will be. */
+/*
+ * May we write in the place, or make it below path, which is there?  rest is
+ * what is to be made.
+ */
+static enum status
+check_writable(const struct restore_place *place, const char *path,
+			   const char *rest, const struct stat *stat, struct err *err)
+{
+	size_t len = strlen(rest);
+
+	if (len == 0 && stat->st_uid != geteuid())
+		return err_set(err, ST_CONFIG, "\"%s\" belongs to another user", path);
+	if (faccessat(AT_FDCWD, path, W_OK | X_OK, AT_EACCESS) != 0)
+		return err_set_errno(err, ST_CONFIG, errno,
+							 "cannot write \"%s\" in directory \"%s\"",
+							 place->path, path);
+	if (strstr(rest, "/../") != NULL ||
+		(len >= 3 && strcmp(rest + len - 3, "/..") == 0))
+		return err_set(err, ST_CONFIG,
+					   "\"%s\" leads through a directory that does not exist",
+					   place->path);
+	return ST_OK;
+}
+
+/* Looks at path, which is the place, or above it; rest is what is below. */
+static enum status
+look_above(struct restore_place *place, const char *path, const char *rest,
+		   const struct stat *stat, struct err *err)
+{
+	struct statvfs vfs;
+	char *real = realpath(path, NULL);
+	enum status st = ST_OK;
+
+	if (real == NULL || statvfs(path, &vfs) != 0)
+		st = err_set_errno(err, ST_IO, errno, "could not look at \"%s\"",
+						   place->path);
+	else if (asprintf(&place->resolved, "%s%s",
+					  strcmp(real, "/") == 0 ? "" : real, rest) < 0)
+	{
+		place->resolved = NULL;
+		st = nomem(err);
+	}
+	free(real);
+	if (st != ST_OK)
+		return st;
+	place->dev = stat->st_dev;
+	place->free_bytes = (uint64_t) vfs.f_bavail * vfs.f_frsize;
+	return check_writable(place, path, rest, stat, err);
+}
+
+/* Looks at the file system where the place is, or will be. */
 static enum status
 look_at(struct restore_place *place, struct err *err)
 {
 	char *path = strdup(place->path);
-	struct stat st;
-	struct statvfs vfs;
+	struct stat stat_buf;
+	size_t len;
 	int error = 0;
+	enum status st;
 
 	if (path == NULL)
 		return nomem(err);
-	while (stat(path, &st) != 0)
+	while (error == 0 && stat(path, &stat_buf) != 0)
 	{
 		char *slash = strrchr(path, '/');
 
 		if (errno != ENOENT || slash == NULL)
-		{
 			error = errno;
-			break;
-		}
-		slash[slash == path ? 1 : 0] = '\0';
+		else
+			slash[slash == path ? 1 : 0] = '\0';
 	}
-	if (error == 0 && statvfs(path, &vfs) != 0)
-		error = errno;
+	len = strcmp(path, "/") == 0 ? 0 : strlen(path);
+	st = error != 0
+			 ? err_set_errno(err, ST_IO, error, "could not look at \"%s\"",
+							 place->path)
+			 : look_above(place, path, place->path + len, &stat_buf, err);
 	free(path);
-	if (error != 0)
-		return err_set_errno(err, ST_IO, error, "could not look at \"%s\"",
-							 place->path);
-	place->dev = st.st_dev;
-	place->free_bytes = (uint64_t) vfs.f_bavail * vfs.f_frsize;
-	return ST_OK;
+	return st;
 }
 
 uint64_t
@@ -352,10 +400,14 @@ check_apart(const struct restore_survey *survey, struct err *err)
 
 	for (size_t i = 0; i < survey->nplaces; i++)
 		for (size_t j = 0; j < i; j++)
-			if (overlap(places[i].path, places[j].path))
-				return err_set(err, ST_CONFIG,
-							   "\"%s\" and \"%s\" lie within each other",
-							   places[i].path, places[j].path);
+			if (overlap(places[i].resolved, places[j].resolved))
+			{
+				err_set(err, ST_CONFIG,
+						"\"%s\" and \"%s\" lie within each other",
+						places[i].path, places[j].path);
+				return err_hint(err, "A tablespace can be put elsewhere with "
+									 "--tablespace=OLD=NEW.");
+			}
 	return ST_OK;
 }
 
@@ -395,11 +447,9 @@ check_places(const struct repo *repo, const struct restore_request *request,
 		st = check_beside(request, "pg_wal", place++, err);
 	}
 	survey->nplaces = (size_t) (place - survey->places);
-	if (st == ST_OK)
-		st = check_apart(survey, err);
 	for (size_t i = 0; st == ST_OK && i < survey->nplaces; i++)
 		st = look_at(&survey->places[i], err);
-	return st;
+	return st == ST_OK ? check_apart(survey, err) : st;
 }
 
 enum status
@@ -424,6 +474,8 @@ void
 restore_survey_free(struct restore_survey *survey)
 {
 	cold_free(&survey->cold);
+	for (size_t i = 0; i < survey->nplaces; i++)
+		free(survey->places[i].resolved);
 	free(survey->places);
 	*survey = (struct restore_survey){.nplaces = 0};
 }

@@ -38,6 +38,7 @@ static const char help[] =
 	"  --primary-conninfo=INFO   whom the standby streams from\n"
 	"  --primary-slot=NAME       by which replication slot\n"
 	"  --dry-run                 say what would be done, and whether it can be\n"
+	"  --json                    the plan and the result as one JSON object\n"
 	"  --thaw=DAYS               have the store bring back what is archived\n"
 	"                            for so many days, and wait for it\n"
 	"  --delta                   onto what is there: fetch what differs, remove\n"
@@ -63,6 +64,7 @@ enum option_code
 	OPT_DELTA,
 	OPT_FORCE,
 	OPT_DRY_RUN,
+	OPT_JSON,
 	OPT_KEEP_ARCHIVING
 };
 
@@ -80,6 +82,7 @@ static const struct option options[] = {
 	{"delta", no_argument, NULL, OPT_DELTA},
 	{"force", no_argument, NULL, OPT_FORCE},
 	{"dry-run", no_argument, NULL, OPT_DRY_RUN},
+	{"json", no_argument, NULL, OPT_JSON},
 	{"keep-archiving", no_argument, NULL, OPT_KEEP_ARCHIVING},
 	{NULL, 0, NULL, 0}};
 
@@ -248,6 +251,9 @@ take_option(struct restore_options *o, int opt, char **argv)
 			return -1;
 		case OPT_DRY_RUN:
 			r->dry_run = true;
+			return -1;
+		case OPT_JSON:
+			o->json = true;
 			return -1;
 		case OPT_KEEP_ARCHIVING:
 			r->keep_archiving = true;

@@ -13,6 +13,7 @@ struct restore_options
 {
 	struct cli_common common;
 	struct restore_request request;
+	bool json;
 	struct tablespace_mapping mappings[RESTORE_MAPPINGS_MAX];
 	char *owned[2 * RESTORE_MAPPINGS_MAX + 4]; /* what request points to */
 	size_t nowned;

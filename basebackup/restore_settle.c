@@ -48,7 +48,10 @@ restore_settle(struct repo *repo, const struct restore_request *request,
 
 	if (st != ST_OK)
 		return st;
-	restore_tell_plan(request, choice, plan, &survey, say);
+	if (request->json != NULL)
+		restore_json_plan(request->json, request, choice, plan, &survey);
+	else
+		restore_tell_plan(request, choice, plan, &survey, say);
 	st = restore_check_room(&survey, err);
 	if (st == ST_OK)
 		st = warm(repo, request, choice, &survey, err);

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ground.cold import ColdStore
+from ground import roots
 from ground.host import run
 from ground.pg import ClusterFactory
 from ground.programs import Programs
@@ -18,6 +21,10 @@ from ground.storetool import StoreTool
 
 
 SWITCH = "select pg_walfile_name(pg_switch_wal())"
+
+
+def as_postgres(script: str) -> None:
+    run(["/bin/sh", "-euc", script], user=roots.PG_USER).check()
 
 
 @pytest.fixture
@@ -80,6 +87,77 @@ def test_dry_run(site: Site) -> None:
         if "free" not in line:
             assert line in said, line
     assert site.run("restore", "--dry-run", f"--target-dir={copy.data}").status == 2
+
+
+def test_json(site: Site) -> None:
+    """For programs: the plan, the refusal and the result are one object."""
+    site.load()
+    backup = site.backup()
+    last = site.settle()
+    copy = site.copy()
+
+    def asked(*args: str, status: int = 0) -> dict[str, Any]:
+        done = site.run("restore", "--json", f"--target-dir={copy.data}", *args)
+        assert done.status == status, done
+        answer: dict[str, Any] = json.loads(done.out)
+        assert answer["ok"] == (status == 0)
+        return answer
+
+    plan = asked("--dry-run", "--target-lsn=0/4000010")
+    assert not copy.data.exists() and plan["dry_run"]
+    summary = site.list()[0]
+    for name in ("files", "bytes"):
+        assert plan[name] == summary[name]
+    assert plan["backup"] == backup and plan["packs"] > 0
+    assert plan["fetch_bytes"] < plan["bytes"]
+    assert plan["backup_stop_time"] == summary["stop_time"]
+    assert (plan["target"], plan["target_value"]) == ("lsn", "0/4000010")
+    (wal,) = plan["wal"]
+    assert wal["last"] == last and wal["bytes"] == wal["segments"] << 24
+    (place,) = plan["directories"]
+    assert place["path"] == plan["target_dir"] == str(copy.data)
+    assert plan["bytes"] < place["needed_bytes"] < place["free_bytes"]
+    assert plan["archived_objects"] == 0 and not plan["standby"]
+
+    refused = asked("--dry-run", "--target-lsn=0/4FFFFFF", status=2)
+    assert refused["error"].startswith("the target 0/4FFFFFF lies behind")
+    assert "The nearest possible" in refused["hint"] and refused["wal"] == plan["wal"]
+    assert "before the end" in asked("--target-lsn=0/1", status=2)["error"]
+
+    done = asked()
+    assert not done["dry_run"] and done["archives"] is False
+    assert done["start_command"].endswith(f"pg_ctl -D {copy.data} start")
+    assert "is not empty" in asked(status=2)["error"]
+    copy.start()
+    copy.wait_sql("select not pg_is_in_recovery()")
+
+
+def test_places_that_cannot_be(site: Site, shared_dir: Path) -> None:
+    """Found before the first byte: no permission, and within each other."""
+    site.load()
+    site.backup()
+    closed = shared_dir / "closed"
+    closed.mkdir(mode=0o755)
+    target = shared_dir / "target"
+    as_postgres(f"mkdir {target}; ln -s {target} {shared_dir}/link")
+
+    def refused(where: Path, *args: str) -> str:
+        done = site.run("restore", "--dry-run", f"--target-dir={where}", *args)
+        assert done.status == 2, done
+        return done.err
+
+    run(["chown", "root:", closed]).check()
+    assert f'in directory "{closed}": Permission denied' in refused(closed / "a/b")
+    assert f'"{closed}" belongs to another user' in refused(closed)
+    within = refused(target, f"--link-wal={shared_dir}/link/wal")
+    assert "lie within each other" in within
+    beyond = refused(shared_dir / "absent/../target/new")
+    assert "leads through a directory that does not exist" in beyond
+    assert sorted(path.name for path in shared_dir.iterdir()) == [
+        "closed",
+        "link",
+        "target",
+    ]
 
 
 def test_dry_run_leaves_no_report(site: Site, repo_dir: Path) -> None:
@@ -148,6 +226,66 @@ def test_no_transaction_after_the_backup(site: Site) -> None:
     said = site.refuse(f"--target-time={target}")
     assert "lies behind all that the archive holds" in said
     assert "no target: to the end of the archive" in said
+
+    # Nor does a backup that began later make it a target.
+    site.primary.sql("select pg_sleep(1.1)")
+    later = site.backup()
+    again = site.refuse(f"--target-time={target}")
+    assert "lies behind all that the archive holds" in again
+    site.mark(1)
+    site.settle()
+    copy = site.restore(f"--target-time={target}")
+    copy.wait_sql("select pg_get_wal_replay_pause_state() = 'paused'")
+    assert copy.sql("select n from marks") == []
+    assert later == site.list()[-1]["id"]
+
+
+def test_lsn_behind_the_last_record(site: Site) -> None:
+    site.load()
+    site.backup()
+    site.mark(1)
+    last = site.settle()
+    segment = int(last[16:], 16)
+    said = site.refuse(f"--target-lsn=0/{segment:X}FFFFFF")
+    assert "lies behind the last record in the archive" in said
+    found = re.search(r"--target-lsn=(\S+)\.\)", said)
+    assert found
+    copy = site.restore(f"--target-lsn={found[1]}")
+    copy.wait_sql("select pg_get_wal_replay_pause_state() = 'paused'")
+    assert copy.sql("select n from marks") == [(1,)]
+    above = f"0/{int(found[1][2:], 16) + 1:X}"
+    assert f"--target-lsn={found[1]}." in site.refuse(f"--target-lsn={above}")
+
+
+def test_target_in_a_partial_segment(site: Site, repo_dir: Path) -> None:
+    """The unfinished end of a timeline is WAL that recovery gets to."""
+    site.load()
+    site.backup()
+    site.mark(1)
+    site.settle()
+    site.mark(2)
+    target = site.primary.value("select clock_timestamp()::text")
+    site.mark(3)
+    last = site.settle()
+    name = f"pg_wal/{last}.partial"
+    as_postgres(f"cd {site.primary.data}; cp -p pg_wal/{last} {name}")
+    site.programs.run(
+        "wal-push", f"--config={site.config}", name, cwd=site.primary.data
+    ).check()
+    (whole,) = repo_dir.glob(f"*/wal/00000001/{last}")
+    whole.unlink()
+    site.primary.stop()
+
+    said = site.run("restore", "--dry-run", f"--target-dir={site.copy().data}")
+    assert f"to {last}.partial: " in said.check().out
+    copy = site.restore(f"--target-time={target}")
+    copy.wait_sql("select pg_get_wal_replay_pause_state() = 'paused'")
+    assert copy.sql("select n from marks order by n") == [(1,), (2,)]
+    behind = f"--target-lsn=0/{int(last[16:], 16):X}FFFFFF"
+    assert "lies behind the last record" in site.refuse(behind)
+    # A standby takes no part of a segment.
+    args = ["--standby", f"--target-dir={site.copy().data}"]
+    assert ".partial" not in site.run("restore", "--dry-run", *args).check().out
 
 
 # --- archived storage -------------------------------------------------------------
