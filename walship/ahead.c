@@ -18,9 +18,15 @@
 #include "common/log.h"
 #include "walship/ahead_file.h"
 #include "walship/budget.h"
+#include "walship/connections.h"
 #include "walship/ready.h"
 
-#define THREADS_MAX 64 /* of push_workers */
+/*
+ * Threads beyond push_workers, so that something is sealed when a connection
+ * is free.
+ */
+#define SEALERS     2
+#define THREADS_MAX (64 + SEALERS)
 
 /* A worker's times.  A new one starts within a call or two. */
 #define LIFE_MS   60000
@@ -48,6 +54,7 @@ struct drain
 	pthread_cond_t work;   /* something to do, or nothing ever again */
 	pthread_cond_t change; /* a file is done */
 	struct budget *budget;
+	struct connections *connections;
 	struct ready ready;
 	unsigned begun; /* files so far */
 	unsigned busy;
@@ -107,7 +114,9 @@ store_files(void *arg)
 {
 	struct drain *drain = arg;
 	char name[WAL_NAME_MAX + 1];
-	struct ahead_hand hand = {.ahead = drain->ahead, .budget = drain->budget};
+	struct ahead_hand hand = {.ahead = drain->ahead,
+							  .budget = drain->budget,
+							  .connections = drain->connections};
 
 	while (next_file(drain, name))
 	{
@@ -118,7 +127,6 @@ store_files(void *arg)
 			log_debug("could not store \"%s\" ahead: %s", name, err.message);
 		file_ended(drain, name, done);
 	}
-	ahead_hand_close(&hand);
 	return NULL;
 }
 
@@ -251,7 +259,7 @@ static bool
 run_threads(struct drain *drain)
 {
 	pthread_t threads[THREADS_MAX];
-	int wanted = drain->ahead->cfg->push_workers;
+	int wanted = drain->ahead->cfg->push_workers + SEALERS;
 	int started = 0;
 
 	while (started < wanted && started < THREADS_MAX &&
@@ -300,9 +308,13 @@ ahead_run(const struct ahead *ahead)
 		pthread_cond_init(&drain->change, NULL) == 0 &&
 		budget_new((uint64_t) ahead->cfg->push_memory_bytes, &drain->budget,
 				   &err) == ST_OK &&
+		connections_new(ahead->cfg, ahead->cluster_spool,
+						(unsigned) ahead->cfg->push_workers,
+						&drain->connections, &err) == ST_OK &&
 		ready_open(&drain->ready, ahead->datadir))
 		good = run_threads(drain) && !drain->failed && *cli_cancel() == 0;
 	ready_close(&drain->ready);
+	connections_free(drain->connections);
 	budget_free(drain->budget);
 	free(drain);
 	return good ? 0 : 1;

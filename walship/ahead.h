@@ -1,12 +1,12 @@
 /*
  * ahead.h - stores what waits to be archived before it is asked for
  *
- * push_workers threads, each with a store handle of its own, store the files
- * that are ready, in the archiver's order, and leave a marker for each
- * (marker.h).  The stored forms share push_memory.  When a file fails, no
- * other is begun: the call for it shall find it undone, and tell the server
- * why at first hand.  Nothing is reported here beyond debugging, and nothing
- * of the server's is touched.
+ * Threads store the files that are ready, in the archiver's order, over
+ * push_workers connections, and leave a marker for each (marker.h).  The
+ * stored forms share push_memory.  When a file fails, no other is begun: the
+ * call for it shall find it undone, and tell the server why at first hand.
+ * Nothing is reported here beyond debugging, and nothing of the server's is
+ * touched.
  */
 #ifndef WALSHIP_AHEAD_H
 #define WALSHIP_AHEAD_H

@@ -10,7 +10,6 @@
 
 #include "common/cli.h"
 #include "common/deadline.h"
-#include "walship/condition.h"
 #include "walship/marker.h"
 #include "walship/push.h"
 #include "walship/ready.h"
@@ -34,33 +33,6 @@ ahead_stored(const struct ahead *ahead, const char *path, const char *name,
 	return object[0] == '\0' || in_recovery ||
 		   (wal_name_parse(&parsed, name, &err) == ST_OK &&
 			parsed.kind == WAL_PARTIAL);
-}
-
-/* The repository, and whether it honours conditional puts. */
-static enum status
-open_repo(struct ahead_hand *hand, const struct deadline *d, struct err *err)
-{
-	const struct ahead *ahead = hand->ahead;
-	enum status status = ST_OK;
-
-	if (hand->repo.store == NULL)
-	{
-		status = repo_open(&hand->repo, ahead->cfg, ahead->ring,
-						   ahead->system_identifier, err);
-		if (status != ST_OK)
-			return status;
-		store_set_deadline(hand->repo.store, *d);
-		condition_settle(hand->repo.store, ahead->cfg, ahead->cluster_spool);
-	}
-	store_set_deadline(hand->repo.store, *d);
-	return status;
-}
-
-void
-ahead_hand_close(struct ahead_hand *hand)
-{
-	if (hand->repo.store != NULL)
-		repo_close(&hand->repo);
 }
 
 /* Until a later change of the file could not keep its times. */
@@ -99,8 +71,12 @@ store_file(struct ahead_hand *hand, const char *path, bool in_recovery,
 	struct push_options options = {.in_recovery = in_recovery,
 								   .spill_dir = spool_path(ahead->spool),
 								   .budget = hand->budget,
+								   .connections = hand->connections,
 								   .usual = &hand->usual,
 								   .deadline = *d};
+	struct repo repo = {.cfg = ahead->cfg,
+						.ring = ahead->ring,
+						.system_identifier = ahead->system_identifier};
 	struct push_outcome outcome;
 	struct wal_file file;
 	enum status status =
@@ -116,9 +92,7 @@ store_file(struct ahead_hand *hand, const char *path, bool in_recovery,
 		return ST_OK;
 	}
 	if (status == ST_OK)
-		status = open_repo(hand, d, err);
-	if (status == ST_OK)
-		status = push_file(&hand->repo, &file, &options, &outcome, err);
+		status = push_file(&repo, &file, &options, &outcome, err);
 	if (status == ST_OK)
 		status = leave_marker(ahead, &file, &outcome, err);
 	wal_file_close(&file);

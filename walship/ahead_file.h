@@ -5,17 +5,18 @@
 #define WALSHIP_AHEAD_FILE_H
 
 #include "common/err.h"
-#include "common/repo.h"
+#include "common/object.h"
 #include "walship/ahead.h"
 #include "walship/budget.h"
+#include "walship/connections.h"
 
-/* What a thread works with; zero but for the first two at first. */
+/* What a thread works with; usual is 0 at first. */
 struct ahead_hand
 {
 	const struct ahead *ahead;
 	struct budget *budget;
-	struct repo repo; /* opened by the first file that needs it */
-	uint64_t usual;   /* see push_options */
+	struct connections *connections;
+	uint64_t usual; /* see push_options */
 };
 
 /*
@@ -25,7 +26,6 @@ struct ahead_hand
  */
 extern enum status ahead_file(struct ahead_hand *hand, const char *name,
 							  struct err *err) ERR_CHECK;
-extern void ahead_hand_close(struct ahead_hand *hand);
 
 /*
  * Does a marker say that the file at path, of that name, is stored?  Then

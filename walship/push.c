@@ -188,13 +188,46 @@ seal(struct repo *repo, struct wal_file *file, const char *name,
 	return status;
 }
 
+static enum status
+connect_store(struct repo *repo, const struct push_options *options,
+			  struct err *err)
+{
+	return options->connections == NULL
+			   ? ST_OK
+			   : connections_take(options->connections, &options->deadline,
+								  &repo->store, err);
+}
+
+static void
+disconnect_store(struct repo *repo, const struct push_options *options)
+{
+	if (options->connections == NULL)
+		return;
+	connections_give(options->connections, repo->store);
+	repo->store = NULL;
+}
+
+static enum status
+put(struct repo *repo, const char *name, const struct object_buffer *buf,
+	const struct push_options *options, struct err *err)
+{
+	char key[STORE_KEY_MAX];
+	enum status status = connect_store(repo, options, err);
+
+	if (status != ST_OK)
+		return status;
+	repo_key(key, repo->system_identifier, name);
+	status = store_put(repo->store, key, buf->data, buf->len, err);
+	disconnect_store(repo, options);
+	return status;
+}
+
 /* Seals and puts the file under that name. */
 static enum status
 put_as(struct repo *repo, struct wal_file *file, const char *name,
 	   const struct push_options *options, struct err *err)
 {
 	struct object_buffer buf;
-	char key[STORE_KEY_MAX];
 	uint64_t taken;
 	enum status status = seal(repo, file, name, options, &buf, &taken, err);
 
@@ -202,10 +235,7 @@ put_as(struct repo *repo, struct wal_file *file, const char *name,
 		return status;
 	status = wal_file_unchanged(file, err);
 	if (status == ST_OK)
-	{
-		repo_key(key, repo->system_identifier, name);
-		status = store_put(repo->store, key, buf.data, buf.len, err);
-	}
+		status = put(repo, name, &buf, options, err);
 	object_buffer_free(&buf);
 	give(options, taken);
 	return status;
@@ -225,7 +255,12 @@ put_or_compare(struct repo *repo, struct wal_file *file, const char *name,
 	status = take(options, COMPARING_BYTES, err);
 	if (status != ST_OK)
 		return status;
-	status = compare_stored(repo, file, name, err);
+	status = connect_store(repo, options, err);
+	if (status == ST_OK)
+	{
+		status = compare_stored(repo, file, name, err);
+		disconnect_store(repo, options);
+	}
 	give(options, COMPARING_BYTES);
 	return status;
 }

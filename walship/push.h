@@ -10,6 +10,7 @@
 #include "common/object.h"
 #include "common/repo.h"
 #include "walship/budget.h"
+#include "walship/connections.h"
 #include "walship/wal_file.h"
 
 struct push_options
@@ -18,6 +19,8 @@ struct push_options
 	const char *spill_dir;    /* for large segments; NULL: TMPDIR, else /tmp */
 	struct budget *budget;    /* for what is in memory; NULL: no bound */
 	struct deadline deadline; /* to wait for that */
+	struct connections *connections; /* to take the store of repo from, which
+									  * has none; NULL: it has one */
 	uint64_t *usual; /* with a budget: what sealing took the last time, 0 at
 					  * first; kept by push_file */
 };
