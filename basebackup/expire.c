@@ -91,7 +91,10 @@ mark_expired(struct run *run, struct err *err)
 	return status;
 }
 
-/* A start protects what it may build on until its manifest does. */
+/*
+ * A start protects what it may build on until its manifest does.  ST_MISSING:
+ * it is gone.
+ */
 static enum status
 protect_bases(struct run *run, const char *backup_id, struct err *err)
 {
@@ -100,7 +103,7 @@ protect_bases(struct run *run, const char *backup_id, struct err *err)
 	enum status status = start_read(repo, backup_id, &start, err);
 
 	if (status != ST_OK)
-		return status == ST_MISSING ? ST_OK : status;
+		return status;
 	for (size_t i = 0; i < start.nbases && status == ST_OK; i++)
 	{
 		reach_add_owner(run->reach, start.bases[i]);
@@ -142,7 +145,7 @@ look_again(struct run *run, struct err *err)
 		else if (b->state == BACKUP_COMPLETE)
 			status = reach_add_manifest(run->reach, repo, b->id, err);
 
-		/* Another run has expired it meanwhile. */
+		/* Another run has deleted it meanwhile. */
 		if (status == ST_MISSING)
 			status = ST_OK;
 		if (status != ST_OK)

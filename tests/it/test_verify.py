@@ -10,10 +10,15 @@ import pytest
 
 from ground import roots
 from ground.dailies import SEGMENTS_A_DAY, SYSTEM, Dailies, key_of, segment_name
+from ground.fault import FaultProxy
 from ground.host import Result, run
+from ground.objects import KIND_WAL
 from ground.pg import ClusterFactory
 from ground.programs import Programs, write_config
+from ground.s3 import Gateway
+from ground.s3client import Bucket
 from ground.site import Site
+from ground.stored import stored_by
 
 
 class Verifier:
@@ -108,6 +113,86 @@ def test_the_window_says_what_is_a_gap(verify: Verifier) -> None:
     assert len(verify.findings()) == 1
 
 
+def test_a_backup_that_lacks_its_wal(verify: Verifier) -> None:
+    """It counts for no rule, so that the window begins with an older one."""
+    wal = verify.dailies.tree / "wal/00000001"
+    lacking, older = verify.dailies.backups[6], verify.dailies.backups[5]
+    own = segment_name(lacking.first_segment)
+    behind = segment_name(older.first_segment + 2)
+    for name in (own, behind):
+        (wal / name).unlink()
+    with verify.config.open("a", encoding="utf-8") as config:
+        config.write("keep_last = 3\n")
+    assert verify.findings() == {own: "wal-gap", behind: "wal-gap"}
+    assert verify.findings(grade="note") == {}
+
+
+def test_a_gap_before_a_fork(verify: Verifier) -> None:
+    """Timeline 1 may end anywhere, were it not for the one that left it."""
+    last = verify.dailies.backups[8].first_segment + 3
+    for number in (last - 1, last):
+        (verify.dailies.tree / "wal/00000001" / segment_name(number)).unlink()
+    assert verify.findings() == {}
+    verify.dailies.fork(last)
+    assert verify.findings() == {segment_name(last - 1): "wal-gap"}
+    (verify.dailies.tree / "wal/00000002" / segment_name(last + 1, 2)).unlink()
+    assert set(verify.findings()) == {
+        segment_name(last - 1),
+        segment_name(last + 1, 2),
+    }
+
+
+def test_a_fork_before_the_window(verify: Verifier) -> None:
+    """No backup leads to a timeline that left before: worth a note."""
+    verify.dailies.fork(verify.dailies.backups[3].first_segment + 3)
+    with verify.config.open("a", encoding="utf-8") as config:
+        config.write("keep_last = 2\n")
+    assert verify.findings() == {}
+    assert verify.findings(grade="note") == {"timeline 2": "no-backup"}
+
+
+def test_digests(verify: Verifier) -> None:
+    """They are objects like packs: missing, of a wrong size, altered."""
+    for _ in range(3):
+        verify.dailies.add_day(digest=True)
+    verify.dailies.hand_over()
+    fill_wal(verify)
+    names = [f"backup/{b.identifier}/digest/00000000" for b in verify.dailies.backups]
+    paths = [verify.dailies.tree / name for name in names]
+    verified = verify("--read")
+    assert "12 backups, 15 packs and digests" in verified.out
+    assert "read 15 objects" in verified.out
+    paths[9].unlink()
+    paths[10].write_bytes(paths[10].read_bytes()[:-1])
+    altered = bytearray(paths[11].read_bytes())
+    altered[-1] ^= 1
+    paths[11].write_bytes(altered)
+    found = verify.findings("--read")
+    assert {name: found[name] for name in names[9:]} == {
+        names[9]: "missing",
+        names[10]: "wrong-size",
+        names[11]: "unreadable",
+    }
+
+
+def test_manifests_that_contradict_each_other(verify: Verifier) -> None:
+    """A pack was made anew under its name, and the newest one refers to that."""
+    dailies = verify.dailies
+    first, last = dailies.written[7], dailies.written[8]
+    dailies.written[8:] = []
+    dailies.backups.pop()
+    again = type(first)(dailies.repository, first.identifier)
+    again.put_pack([(b"base/1/own", 0, first.identifier.encode())])
+    dailies.written[7] = again
+    dailies.days = 8
+    dailies.add_day()
+    dailies.hand_over()
+    done = verify()
+    assert done.status == 1
+    assert f'manifest-unreadable: "{last.identifier}"' in done.out
+    assert "something else than an older manifest" in done.out
+
+
 def fill_wal(verify: Verifier) -> None:
     """The segments' objects have no content yet, which is a defect to read."""
     for path in (verify.dailies.tree / "wal/00000001").iterdir():
@@ -134,7 +219,7 @@ def test_read_names_what_was_altered(verify: Verifier) -> None:
 def test_read_notices_a_pack_of_the_same_name(verify: Verifier) -> None:
     """Sealed well, under its name, of the same length, but another one."""
     dailies = verify.dailies
-    backup = dailies._written[3]  # noqa: SLF001
+    backup = dailies.written[3]
     name = f"backup/{backup.identifier}/pack/00000000"
     size = (dailies.tree / name).stat().st_size
     made = type(backup)(dailies.repository, backup.identifier)
@@ -161,6 +246,56 @@ def test_a_key_that_is_needed(verify: Verifier, work_dir: Path) -> None:
     assert set(found) == {b.identifier for b in verify.dailies.backups}
     assert set(found.values()) == {"manifest-unreadable"}
     assert "is not in the key file" in verify().out or "key" in verify().out
+
+
+def test_a_segment_under_another_name(verify: Verifier) -> None:
+    """Sealed well, but not the WAL that its name says."""
+    fill_wal(verify)
+    name = f"wal/00000001/{segment_name(1)}"
+    verify.dailies.repository.put(KIND_WAL, name, [bytes(1 << 20)] * 16)
+    verify.dailies.hand_over()
+    assert verify.findings("--read")[name] == "unreadable"
+
+
+def test_a_partial_fills_no_gap(verify: Verifier) -> None:
+    wal = verify.dailies.tree / "wal/00000001"
+    missing = segment_name(verify.dailies.backups[4].first_segment + 3)
+    (wal / missing).rename(wal / f"{missing}.partial")
+    (wal / f"{missing}.00000028.backup").touch()
+    assert verify.findings() == {missing: "wal-gap"}
+
+
+def test_the_report_counts_defects(verify: Verifier) -> None:
+    assert verify().status == 0
+    (verify.dailies.tree / "backup" / verify.dailies.backups[8].identifier).joinpath(
+        "pack/00000000"
+    ).unlink()
+    assert verify().status == 1
+    reports = stored_by(verify.config, SYSTEM, None).reports("verify")
+    assert sorted(r["message"] for r in reports) == ["", "1 defects"]
+    assert {r["outcome"] for r in reports} == {"ok", "failed"}
+
+
+def test_gone_when_it_is_read(
+    verify: Verifier,
+    s3_config: Path,
+    bucket: Bucket,
+    gateway: Gateway,
+    fault_proxy: FaultProxy,
+) -> None:
+    """Listed a moment ago: it is missing, and reading goes on."""
+    for path in verify.dailies.repository.path.rglob("*"):
+        if path.is_file():
+            key = f"it/{path.relative_to(verify.dailies.repository.path)}"
+            bucket.put(key, path.read_bytes())
+    text = s3_config.read_text("utf-8")
+    s3_config.write_text(text.replace(gateway.endpoint, fault_proxy.endpoint), "utf-8")
+    verify.config = s3_config
+    name = f"backup/{verify.dailies.backups[3].identifier}/pack/00000000"
+    fault_proxy.set(http=404, on=f"GET .*{name}")
+    found = verify.findings("--read")
+    assert found[name] == "missing"
+    assert len(found) == 1 + len(verify.dailies.segments)
 
 
 def test_sample_and_since(verify: Verifier) -> None:

@@ -159,6 +159,23 @@ test_never_none(void **state)
 	assert_int_equal(keep_backups(&rules, end_of(3), &single, backups, 3), 0);
 }
 
+/* The newest holds its WAL even where no history leads anywhere from it. */
+static void
+test_newest_has_a_window(void **state)
+{
+	struct keep_rules rules = {.within_s = DAY};
+
+	(void) state;
+	make(0, 1, 40, T0);
+	make(1, 2, 60, T0 + DAY); /* the history of 2 is lost */
+	(void) keep_backups(&rules, T0 + 9 * DAY, &single, backups, 1);
+	(void) keep_backups(&rules, T0 + 9 * DAY, &single, backups + 1, 1);
+	assert_int_equal(backups[0].reasons, KEEP_WINDOW | KEEP_NEWEST);
+	assert_int_equal(backups[1].reasons, KEEP_NEWEST);
+	assert_true(keep_window_lsn(&rules, backups + 1, 1) ==
+				summaries[1].start_lsn);
+}
+
 static bool
 needed(const struct keep_wal *wal, const char *text)
 {
@@ -220,6 +237,7 @@ main(void)
 		cmocka_unit_test(test_window),
 		cmocka_unit_test(test_window_on_timelines),
 		cmocka_unit_test(test_never_none),
+		cmocka_unit_test(test_newest_has_a_window),
 		cmocka_unit_test(test_wal),
 		cmocka_unit_test(test_pin_has_no_window),
 	};

@@ -7,11 +7,12 @@ alone: calendars by Python's own, windows by trying every moment.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from . import objects
 from .backups import Backup, Repository
 from .host import run
 
@@ -58,9 +59,12 @@ class Dailies:
         self.days = 0
         self.backups: list[Daily] = []
         self.segments: list[str] = []
-        self._written: list[Backup] = []
+        self.written: list[Backup] = []
 
-    def add_day(self) -> None:
+    def add_day(
+        self, *, own: int = 1, digest: bool = False, wal_segment_size: int = SEGMENT
+    ) -> None:
+        """With so many packs of its own, of which later ones use the first."""
         day = self.days
         self.days += 1
         first = 1 + day * SEGMENTS_A_DAY
@@ -69,13 +73,17 @@ class Dailies:
         stamp = (stop - timedelta(minutes=5)).strftime("%Y%m%dT%H%M%SZ")
         daily = Daily(f"{start_lsn:016X}-00000001-{stamp}", first, stop)
         backup = Backup(self.repository, daily.identifier)
-        older = [] if day % 7 == 0 else self._written[-(day % 7) :]
+        older = [] if day % 7 == 0 else self.written[-(day % 7) :]
         backup.bases = [b.identifier for b in older[-1:]]
         backup.put_start()
-        content = daily.identifier.encode()
-        pack = backup.put_pack([(b"base/1/own", 0, content)])
-        backup.add_file(b"base/1/own", content, [(pack, 0, len(content))])
-        daily.packs.add((daily.identifier, 0))
+        for number in range(own):
+            content = daily.identifier.encode()
+            path = f"base/1/own{number or ''}".encode()
+            pack = backup.put_pack([(path, 0, content)])
+            backup.add_file(path, content, [(pack, 0, len(content))])
+            daily.packs.add((daily.identifier, number))
+        if digest:
+            backup.put_digest(b"digests")
         for number, base in enumerate(older):
             shared = backup.refer_to_pack_of(base, 0)
             path = f"base/1/shared{number}".encode()
@@ -91,7 +99,7 @@ class Dailies:
             start_time=(stop - timedelta(minutes=4)).strftime("%Y-%m-%dT%H:%M:%SZ"),
             stop_time=stop.strftime("%Y-%m-%dT%H:%M:%SZ"),
             clock="server",
-            wal_segment_size=SEGMENT,
+            wal_segment_size=wal_segment_size,
             page_size=8192,
             data_checksums=False,
             data_directory_mode="0700",
@@ -106,7 +114,16 @@ class Dailies:
             self.segments.append(segment_name(first + i))
             (wal / self.segments[-1]).touch()
         self.backups.append(daily)
-        self._written.append(backup)
+        self.written.append(backup)
+
+    def fork(self, segment: int) -> None:
+        """Timeline 2 leaves timeline 1 in that segment, and has three of its own."""
+        name = "wal/00000002/00000002.history"
+        line = f"1\t{lsn_text(segment * SEGMENT + 0x100)}\tno reason\n"
+        self.repository.put(objects.KIND_WAL, name, [line.encode()])
+        for number in range(segment, segment + 3):
+            (self.tree / "wal/00000002" / segment_name(number, 2)).touch()
+        self.hand_over()
 
     def hand_over(self) -> None:
         run(["chown", "-R", "postgres:", self.repository.path]).check()
@@ -134,10 +151,20 @@ class Rules:
     within_days: int = 0
 
     def options(self) -> list[str]:
-        counts = ("last", "daily", "weekly", "monthly", "yearly")
-        found = [f"--keep-{n}={getattr(self, n)}" for n in counts if getattr(self, n)]
+        return [
+            f"--{key.replace('_', '-')}={value}"
+            for key, value in self.settings().items()
+        ]
+
+    def settings(self) -> dict[str, str | int]:
+        """As keys of the configuration."""
+        found: dict[str, str | int] = {
+            f"keep_{name}": getattr(self, name)
+            for name in ("last", "daily", "weekly", "monthly", "yearly")
+            if getattr(self, name)
+        }
         if self.within_days:
-            found.append(f"--keep-within={self.within_days}d")
+            found["keep_within"] = f"{self.within_days}d"
         return found
 
     @classmethod
@@ -158,7 +185,7 @@ def _newest_of_each(backups: Iterable[Daily], form: str, count: int) -> set[str]
 
 
 def expected(
-    backups: list[Daily], rules: Rules, now: datetime
+    backups: Sequence[Daily], rules: Rules, now: datetime
 ) -> tuple[set[str], set[str] | None]:
     """Which backups stay; and of which all the WAL behind them does."""
     if not backups:

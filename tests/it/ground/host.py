@@ -352,6 +352,17 @@ def sweep() -> None:
                 with contextlib.suppress(OSError, ValueError, IndexError):
                     _kill_named(pid_file, work)
             shutil.rmtree(work, ignore_errors=True)
+    _sweep_faketime()
+
+
+def _sweep_faketime() -> None:
+    """What libfaketime leaves in /dev/shm, by pid, fails a later such pid."""
+    for path in Path("/dev/shm").glob("*faketime_s?m_*"):
+        pid = int(path.name.rpartition("_")[2])
+        with contextlib.suppress(OSError):
+            # A young one may be in use: processes inherit them.
+            if not process_alive(pid) and path.stat().st_mtime < time.time() - 3600:
+                path.unlink()
 
 
 def _kill_named(pid_file: Path, work: Path) -> None:
