@@ -66,6 +66,22 @@ struct drain
 /* --- threads -------------------------------------------------------------
  */
 
+/*
+ * The next to store, or NULL.  History files go alone: no segment of a
+ * timeline is stored before the file that leads a standby onto it.
+ */
+static struct ready_file *
+next_todo(struct drain *drain)
+{
+	struct ready_file *todo = ready_first(&drain->ready, READY_TODO);
+	struct ready_file *busy = ready_first(&drain->ready, READY_BUSY);
+
+	if (todo != NULL && busy != NULL && ready_is_history(busy->name) &&
+		!ready_is_history(todo->name))
+		return NULL;
+	return todo;
+}
+
 /* Waits for a file to store; false when there will be none. */
 static bool
 next_file(struct drain *drain, char name[WAL_NAME_MAX + 1])
@@ -73,8 +89,7 @@ next_file(struct drain *drain, char name[WAL_NAME_MAX + 1])
 	struct ready_file *file = NULL;
 
 	(void) pthread_mutex_lock(&drain->mutex);
-	while (!drain->closing &&
-		   (file = ready_first(&drain->ready, READY_TODO)) == NULL)
+	while (!drain->closing && (file = next_todo(drain)) == NULL)
 		(void) pthread_cond_wait(&drain->work, &drain->mutex);
 	if (!drain->closing && file != NULL)
 	{
@@ -103,8 +118,9 @@ file_ended(struct drain *drain, const char *name, bool done)
 	{
 		drain->failed = true;
 		drain->closing = true;
-		(void) pthread_cond_broadcast(&drain->work);
 	}
+	if (!done || ready_is_history(name))
+		(void) pthread_cond_broadcast(&drain->work);
 	(void) pthread_cond_signal(&drain->change);
 	(void) pthread_mutex_unlock(&drain->mutex);
 }

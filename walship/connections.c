@@ -24,7 +24,7 @@ connections_new(const struct config *cfg, const struct spool *cluster_spool,
 				unsigned max, struct connections **out, struct err *err)
 {
 	struct connections *connections =
-		calloc(1, sizeof(*connections) + max * sizeof(connections->stores[0]));
+		calloc(1, sizeof(*connections) + max * sizeof(struct store *));
 	enum status status;
 
 	if (connections == NULL ||

@@ -25,11 +25,17 @@ ends_with(const char *text, const char *suffix)
 	return len >= tail && strcmp(text + len - tail, suffix) == 0;
 }
 
+bool
+ready_is_history(const char *name)
+{
+	return ends_with(name, HISTORY);
+}
+
 int
 ready_order(const char *a, const char *b)
 {
-	bool a_history = ends_with(a, HISTORY);
-	bool b_history = ends_with(b, HISTORY);
+	bool a_history = ready_is_history(a);
+	bool b_history = ready_is_history(b);
 
 	if (a_history != b_history)
 		return a_history ? -1 : 1;

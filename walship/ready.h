@@ -63,6 +63,9 @@ extern struct ready_file *ready_find(struct ready *ready, const char *name);
 extern bool ready_is(const char *datadir, const char *name);
 extern bool ready_others(const char *datadir, const char *name);
 
+/* Pure. */
+extern bool ready_is_history(const char *name);
+
 /* Pure: history first, then by name; less than 0, 0, more than 0. */
 extern int ready_order(const char *a, const char *b);
 

@@ -49,13 +49,17 @@ def test_history_first(queue: Queue, fault_proxy: FaultProxy) -> None:
     history = "00000002.history"
     queue.archiver.write(history, b"1\t0/A000000\tno recovery target specified\n")
     queue.push(FOURTH).check()
+    queue.stop()
     fault_proxy.forget()
+    fault_proxy.set(delay_ms=250)
     queue.age()
-    # Of more threads, the one with the shortest file would be first anyway.
-    queue.fill(FIRST, SECOND, THIRD, history, options=["--set=push_workers=2"])
-    puts = [request.path for request in fault_proxy.requests]
-    assert puts[0].endswith(history), puts
-    assert len(puts) == 4, puts
+    queue.fill(FIRST, SECOND, THIRD, history)
+    puts = fault_proxy.requests
+    paths = [request.path for request in puts]
+    assert paths[0].endswith(history), paths
+    assert len(puts) == 4, paths
+    # Nothing else goes until it is stored.
+    assert puts[1].at - puts[0].at > 0.5, paths
 
 
 def test_one_request_each(queue: Queue, fault_proxy: FaultProxy) -> None:
