@@ -5,11 +5,13 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "basebackup/backup.h"
 #include "basebackup/command.h"
 #include "basebackup/json.h"
 #include "basebackup/manifest_read.h"
+#include "basebackup/report.h"
 #include "common/cli.h"
 #include "common/log.h"
 
@@ -351,7 +353,8 @@ cmd_backup(int argc, char **argv)
 {
 	struct arguments a = {.backup = {.label = NULL}};
 	struct session session = {.cfg = NULL};
-	struct backup_result r;
+	struct backup_result r = {.label = NULL};
+	const int64_t started = (int64_t) time(NULL);
 	struct err err;
 	enum status status;
 	int code = take_arguments(&a, argc, argv);
@@ -360,6 +363,9 @@ cmd_backup(int argc, char **argv)
 		return code;
 	status = run(&a, &session, &r, &err);
 	pg_options_wipe(&a.pg);
+	/* With an id there was a report. */
+	if (status != ST_OK && r.id[0] == '\0')
+		report_failure(&session, "backup", started, &err);
 	if (status != ST_OK)
 		code = cli_fail(&err);
 	else

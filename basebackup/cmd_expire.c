@@ -391,7 +391,11 @@ expire(struct session *session, const struct request *request, struct err *err)
 		expire_plan_make(session, &request->options, &plan, err);
 
 	if (status != ST_OK)
+	{
+		if (request->apply)
+			put_report(session, started, &result, err);
 		return status;
+	}
 	if (!request->json)
 		show_plan(&plan);
 	if (request->apply)
@@ -427,7 +431,9 @@ cmd_expire(int argc, char **argv)
 
 	if (code >= 0)
 		return code;
-	if (session_open(&session, &request.common, &err) != ST_OK)
+	if ((request.apply
+			 ? report_session_open(&session, &request.common, "expire", &err)
+			 : session_open(&session, &request.common, &err)) != ST_OK)
 		return cli_fail(&err);
 	code = 0;
 	if (set_rules(&request, session.cfg, &err) != ST_OK ||

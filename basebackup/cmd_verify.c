@@ -273,7 +273,8 @@ cmd_verify(int argc, char **argv)
 
 	if (code >= 0)
 		return code;
-	if (session_open(&session, &request.common, &err) != ST_OK)
+	if (report_session_open(&session, &request.common, "verify", &err) !=
+		ST_OK)
 		return cli_fail(&err);
 	request.options.rules = keep_rules_of(session.cfg);
 	code = 0;

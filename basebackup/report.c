@@ -3,15 +3,23 @@
  */
 #include "basebackup/report.h"
 
+#include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/utsname.h>
+#include <time.h>
 
 #include "common/cli.h"
+#include "common/line.h"
 #include "common/log.h"
+#include "common/notify.h"
 #include "walship_build.h"
 
 #define NAME_TRIES 5
+
+/* After a signal nobody waits longer for the last words. */
+#define CANCELLED_LIMIT_MS 5000
 
 char *
 host_name(char *out)
@@ -78,16 +86,131 @@ report_put(struct repo *repo, const struct report *report, struct err *err)
 	return status;
 }
 
+/* --- telling -------------------------------------------------------------
+ */
+
+/* What stands in front of the report's members; *out is to be freed. */
+static enum status
+make_notice(const struct config *cfg, uint64_t cluster,
+			const struct report *report, char **out, size_t *out_len,
+			struct err *err)
+{
+	struct line head = {.len = 0};
+	struct json *json = NULL;
+	const char *body;
+	char number[32];
+	char *text;
+	size_t len;
+	enum status status = json_new(&json, err);
+
+	if (status == ST_OK)
+		status = describe(report, json, &body, &len, err);
+	if (status == ST_OK)
+	{
+		(void) snprintf(number, sizeof(number), "\"%" PRIu64 "\"", cluster);
+		line_put(&head, "{\"system_identifier\":");
+		line_put(&head, cluster != 0 ? number : "null");
+		line_put(&head, ",\"repository\":");
+		line_put_json(&head, cfg->repository != NULL ? cfg->repository : "");
+		line_put(&head, ",");
+
+		/* Its own brace goes. */
+		text = malloc(head.len + len - 1);
+		if (text == NULL)
+			status = err_set(err, ST_NOMEM, "out of memory");
+		else
+		{
+			memcpy(text, head.text, head.len);
+			memcpy(text + head.len, body + 1, len - 1);
+			*out = text;
+			*out_len = head.len + len - 1;
+		}
+	}
+	json_free(json);
+	return status;
+}
+
+void
+report_notify(const struct config *cfg, uint64_t cluster,
+			  const struct report *report)
+{
+	bool cancelled = *cli_cancel() != 0;
+	struct deadline d =
+		deadline_in(cancelled ? CANCELLED_LIMIT_MS : NOTIFY_LIMIT_MS,
+					cancelled ? NULL : cli_cancel());
+	char *text = NULL;
+	size_t len = 0;
+	struct err err;
+	enum status status;
+
+	if (cfg->notify_command == NULL)
+		return;
+	status = make_notice(cfg, cluster, report, &text, &len, &err);
+	if (status == ST_OK)
+		status = notify_run(cfg->notify_command, text, len, &d, &err);
+	free(text);
+	if (status == ST_OK)
+		return;
+	(void) err_context(&err, "could not tell of the outcome");
+	log_err_warning(&err);
+}
+
+void
+report_failure(const struct session *session, const char *kind,
+			   int64_t start_time, const struct err *failed)
+{
+	const struct report report = {.kind = kind,
+								  .start_time = start_time,
+								  .end_time = (int64_t) time(NULL),
+								  .failed = failed};
+	uint64_t cluster = session->repo.system_identifier;
+
+	if (session->cfg != NULL)
+		report_notify(session->cfg,
+					  cluster != 0 ? cluster : session->cfg->cluster, &report);
+}
+
+enum status
+report_session_open(struct session *session, const struct cli_common *common,
+					const char *kind, struct err *err)
+{
+	const int64_t started = (int64_t) time(NULL);
+
+	if (session_configure(session, common, err) != ST_OK)
+		return err->status;
+	if (session_open_repo(session, common, 0, err) == ST_OK)
+		return ST_OK;
+	report_failure(session, kind, started, err);
+	session_close(session);
+	return err->status;
+}
+
+static bool
+is_awaited(const char *kind)
+{
+	static const char *const kinds[] = {"backup", "expire", "verify", "drill"};
+
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
+		if (strcmp(kinds[i], kind) == 0)
+			return true;
+	return false;
+}
+
 void
 report_put_or_tell(struct repo *repo, const struct report *report)
 {
 	struct err err;
 
-	if (report_put(repo, report, &err) == ST_OK)
-		return;
-	(void) err_context(&err, "could not store the report");
-	if (err.status == ST_AUTH)
-		log_debug("%s", err.message);
-	else
-		log_err_warning(&err);
+	/* Of no cluster there is no place for it. */
+	if (repo->system_identifier != 0 &&
+		report_put(repo, report, &err) != ST_OK)
+	{
+		(void) err_context(&err, "could not store the report");
+		if (err.status == ST_AUTH)
+			log_debug("%s", err.message);
+		else
+			log_err_warning(&err);
+	}
+	if (is_awaited(report->kind))
+		report_notify(repo->cfg, repo->system_identifier, report);
 }

@@ -107,6 +107,9 @@ struct config
 	char *s3_tags;
 	char *s3_bucket_owner;
 
+	/* Gets outcomes as JSON: notify.h.  NULL: nobody is told. */
+	char *notify_command;
+
 	enum config_log_format log_format;
 	enum config_log_level log_level;
 

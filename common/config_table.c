@@ -92,6 +92,9 @@ const struct config_option config_options[] = {
 	{FIELD(s3_bucket_owner), .kind = KIND_STRING,
 	 .complaint = s3_bucket_owner_complaint,
 	 .help = "AWS account that must own the bucket; and, or, requester-pays"},
+	{FIELD(notify_command), .kind = KIND_STRING,
+	 .help = "shell command that gets each outcome, and trouble with "
+			 "archiving, as JSON"},
 	{FIELD(log_format), .kind = KIND_WORD, .words = log_format_words,
 	 .def = "text", .help = "text or json"},
 	{FIELD(log_level), .kind = KIND_WORD, .words = log_level_words,

@@ -12,14 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Room for a message, detail and hint with every byte escaped. */
-#define LINE_MAX_BYTES 12288
-
-struct line
-{
-	size_t len;
-	char text[LINE_MAX_BYTES];
-};
+#include "common/line.h"
 
 /* Set once, before there are threads. */
 static const char *program_name = "walship";
@@ -38,22 +31,6 @@ log_init(const char *program, enum config_log_format format,
 	threshold = level == LOG_LEVEL_AUTO ? LOG_LEVEL_WARNING : level;
 }
 
-static void
-put_bytes(struct line *line, const char *text, size_t len)
-{
-	/* One byte stays free for the newline. */
-	if (len > sizeof line->text - 1 - line->len)
-		len = sizeof line->text - 1 - line->len;
-	memcpy(line->text + line->len, text, len);
-	line->len += len;
-}
-
-static void
-put(struct line *line, const char *text)
-{
-	put_bytes(line, text, strlen(text));
-}
-
 /*
  * Text that may come from a server or a file name: control characters would
  * break the line, or drive the reader's terminal.
@@ -64,62 +41,12 @@ put_plain(struct line *line, const char *text)
 	for (; *text != '\0'; text++)
 	{
 		if (*text == '\n' || *text == '\r' || *text == '\t')
-			put(line, " ");
+			line_put(line, " ");
 		else if ((unsigned char) *text < 0x20 || *text == 0x7f)
-			put(line, "?");
+			line_put(line, "?");
 		else
-			put_bytes(line, text, 1);
+			line_put_bytes(line, text, 1);
 	}
-}
-
-/* The length of the valid UTF-8 sequence at s, or 0. */
-static size_t
-utf8_length(const char *text)
-{
-	const unsigned char *s = (const unsigned char *) text;
-	size_t len = s[0] < 0x80   ? 1
-				 : s[0] < 0xC2 ? 0
-				 : s[0] < 0xE0 ? 2
-				 : s[0] < 0xF0 ? 3
-				 : s[0] < 0xF5 ? 4
-							   : 0;
-
-	for (size_t i = 1; i < len; i++)
-		if ((s[i] & 0xC0) != 0x80)
-			return 0;
-	if ((s[0] == 0xE0 && s[1] < 0xA0) || (s[0] == 0xED && s[1] >= 0xA0) ||
-		(s[0] == 0xF0 && s[1] < 0x90) || (s[0] == 0xF4 && s[1] >= 0x90))
-		return 0;
-	return len;
-}
-
-static void
-put_json_string(struct line *line, const char *text)
-{
-	put(line, "\"");
-	while (*text != '\0')
-	{
-		size_t len = utf8_length(text);
-		char escaped[8];
-
-		if (len == 0)
-		{
-			put(line, "\\ufffd");
-			text++;
-			continue;
-		}
-		if ((unsigned char) *text < 0x20 || *text == '"' || *text == '\\' ||
-			*text == 0x7f)
-		{
-			(void) snprintf(escaped, sizeof escaped, "\\u%04x",
-							(unsigned) (unsigned char) *text);
-			put(line, escaped);
-		}
-		else
-			put_bytes(line, text, len);
-		text += len;
-	}
-	put(line, "\"");
 }
 
 static void
@@ -127,10 +54,10 @@ put_json_member(struct line *line, const char *name, const char *value)
 {
 	if (value[0] == '\0')
 		return;
-	put(line, ", \"");
-	put(line, name);
-	put(line, "\": ");
-	put_json_string(line, value);
+	line_put(line, ", \"");
+	line_put(line, name);
+	line_put(line, "\": ");
+	line_put_json(line, value);
 }
 
 static void
@@ -147,7 +74,7 @@ format_json(struct line *line, enum config_log_level level,
 		(void) strftime(when, sizeof when, "%FT%T", &tm);
 	(void) snprintf(text, sizeof text, "{\"time\": \"%s.%03dZ\", \"pid\": %ld",
 					when, (int) (now.tv_nsec / 1000000), (long) getpid());
-	put(line, text);
+	line_put(line, text);
 	put_json_member(line, "level", level_lower[level]);
 	put_json_member(line, "program", program_name);
 	if (err->status != ST_OK)
@@ -155,7 +82,7 @@ format_json(struct line *line, enum config_log_level level,
 	put_json_member(line, "message", err->message);
 	put_json_member(line, "detail", err->detail);
 	put_json_member(line, "hint", err->hint);
-	put(line, "}");
+	line_put(line, "}");
 }
 
 static void
@@ -170,22 +97,22 @@ format_text(struct line *line, enum config_log_level level,
 		const char *text;
 	} more[] = {{"DETAIL: ", err->detail}, {"HINT: ", err->hint}};
 
-	put(line, program_name);
-	put(line, ": ");
-	put(line, level_upper[level]);
-	put(line, ": ");
+	line_put(line, program_name);
+	line_put(line, ": ");
+	line_put(line, level_upper[level]);
+	line_put(line, ": ");
 	put_plain(line, err->message);
 	for (size_t i = 0; i < sizeof more / sizeof more[0]; i++)
 	{
 		if (more[i].text[0] == '\0')
 			continue;
-		put(line, terminal ? "\n" : open);
-		put(line, more[i].label);
+		line_put(line, terminal ? "\n" : open);
+		line_put(line, more[i].label);
 		put_plain(line, more[i].text);
 		open = " ";
 	}
 	if (!terminal && open[1] == '\0')
-		put(line, ")");
+		line_put(line, ")");
 }
 
 static void
@@ -200,7 +127,7 @@ emit(enum config_log_level level, const struct err *err)
 		format_json(&line, level, err);
 	else
 		format_text(&line, level, err);
-	line.text[line.len++] = '\n';
+	line.text[line.len++] = '\n'; /* there is room left for it */
 
 	while (done < line.len)
 	{

@@ -1,5 +1,5 @@
 /*
- * subprocess.c - runs a program for what it prints
+ * subprocess.c - runs a program for what it prints, or for what it is told
  */
 #include "common/subprocess.h"
 
@@ -10,6 +10,8 @@
 #include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -17,6 +19,19 @@
 
 /* How late a cancellation, or the end of the command, may be noticed. */
 #define POLL_MS 20
+
+/* A killed process that hangs in the kernel is left to itself after that. */
+#define REAP_MS 1000
+
+struct program
+{
+	char *const *argv;
+	char *const *environment;
+	const char *directory; /* NULL: ours */
+	int input;             /* -1: /dev/null */
+	int output;            /* -1: /dev/null */
+	bool silent;           /* standard error, too, is /dev/null; else ours */
+};
 
 /* As a shell would start it: default signals, its own group. */
 static int
@@ -40,29 +55,36 @@ set_attributes(posix_spawnattr_t *attr)
 	return rc;
 }
 
+/* A descriptor, or a null device in its place: -1. */
 static int
-set_actions(posix_spawn_file_actions_t *actions, int output)
+add_stdio(posix_spawn_file_actions_t *actions, int ours, int theirs)
 {
-	int rc = posix_spawn_file_actions_adddup2(actions, output, STDOUT_FILENO);
+	if (ours >= 0)
+		return posix_spawn_file_actions_adddup2(actions, ours, theirs);
+	return posix_spawn_file_actions_addopen(actions, theirs, "/dev/null",
+											O_RDWR, 0);
+}
+
+static int
+set_actions(posix_spawn_file_actions_t *actions, const struct program *program)
+{
+	int rc = add_stdio(actions, program->output, STDOUT_FILENO);
 
 	if (rc == 0)
-		rc = posix_spawn_file_actions_addopen(actions, STDIN_FILENO,
-											  "/dev/null", O_RDONLY, 0);
+		rc = add_stdio(actions, program->input, STDIN_FILENO);
+	if (rc == 0 && program->silent)
+		rc = add_stdio(actions, -1, STDERR_FILENO);
 	if (rc == 0)
 		rc = posix_spawn_file_actions_addclosefrom_np(actions,
 													  STDERR_FILENO + 1);
+	if (rc == 0 && program->directory != NULL)
+		rc = posix_spawn_file_actions_addchdir_np(actions, program->directory);
 	return rc;
 }
 
-/*
- * Our environment without our own secrets: the key id is none.  A child may
- * well live on AWS's variables.  NULL: out of memory.
- */
-static char **
-make_environment(void)
+char **
+subprocess_environment(bool (*passes)(const char *entry))
 {
-	static const char *const ours[] = {"WALSHIP_S3_SECRET_ACCESS_KEY=",
-									   "WALSHIP_S3_SESSION_TOKEN="};
 	size_t count = 0;
 	size_t kept = 0;
 	char **copy;
@@ -71,39 +93,50 @@ make_environment(void)
 		count++;
 	copy = calloc(count + 1, sizeof *copy);
 	for (size_t i = 0; copy != NULL && i < count; i++)
-	{
-		if (strncmp(environ[i], ours[0], strlen(ours[0])) != 0 &&
-			strncmp(environ[i], ours[1], strlen(ours[1])) != 0)
+		if (passes(environ[i]))
 			copy[kept++] = environ[i];
-	}
 	return copy;
 }
 
-/* Returns an errno value, or 0 with *pid set. */
-static int
-spawn(char *const argv[], int output, pid_t *pid)
+/* The key id is no secret.  A child may well live on AWS's variables. */
+static bool
+is_no_secret_of_ours(const char *entry)
 {
-	char **environment = make_environment();
+	static const char *const ours[] = {"WALSHIP_S3_SECRET_ACCESS_KEY=",
+									   "WALSHIP_S3_SESSION_TOKEN="};
+
+	return strncmp(entry, ours[0], strlen(ours[0])) != 0 &&
+		   strncmp(entry, ours[1], strlen(ours[1])) != 0;
+}
+
+/*
+ * Returns an errno value, or 0 with *pid set.  Whoever of the group outlives
+ * its parent becomes our child, to be reaped by us: process 1 may be a
+ * PostgreSQL server, which takes the death of an orphan by a signal for that
+ * of a backend, and reinitialises.
+ */
+static int
+spawn(const struct program *program, pid_t *pid)
+{
 	posix_spawn_file_actions_t actions;
 	posix_spawnattr_t attr;
-	int rc = environment != NULL ? posix_spawnattr_init(&attr) : ENOMEM;
+	int rc = posix_spawnattr_init(&attr);
 
 	if (rc != 0)
-		goto out;
+		return rc;
+	(void) prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
 	rc = posix_spawn_file_actions_init(&actions);
 	if (rc == 0)
 	{
 		rc = set_attributes(&attr);
 		if (rc == 0)
-			rc = set_actions(&actions, output);
+			rc = set_actions(&actions, program);
 		if (rc == 0)
-			rc =
-				posix_spawnp(pid, argv[0], &actions, &attr, argv, environment);
+			rc = posix_spawnp(pid, program->argv[0], &actions, &attr,
+							  program->argv, program->environment);
 		(void) posix_spawn_file_actions_destroy(&actions);
 	}
 	(void) posix_spawnattr_destroy(&attr);
-out:
-	free(environment);
 	return rc;
 }
 
@@ -142,22 +175,62 @@ read_output(const char *what, int fd, const struct deadline *d, char *text,
 	}
 }
 
+/* The program's end; it is left to be reaped. */
 static enum status
 wait_for_exit(const char *what, pid_t pid, const struct deadline *d,
-			  int *wait_status, struct err *err)
+			  struct err *err)
 {
-	for (;;)
+	for (int64_t pause_ms = 1;;)
 	{
-		pid_t got = waitpid(pid, wait_status, WNOHANG);
+		siginfo_t info = {.si_pid = 0};
+		int rc = waitid(P_PID, (id_t) pid, &info, WEXITED | WNOHANG | WNOWAIT);
 
-		if (got == pid)
+		if (rc == 0 && info.si_pid == pid)
 			return ST_OK;
-		if (got < 0 && errno != EINTR)
+		if (rc != 0 && errno != EINTR)
 			return err_set_errno(err, ST_IO, errno, "could not wait for %s",
 								 what);
-		if (deadline_sleep(d, 1, err) != ST_OK)
+		if (deadline_sleep(d, pause_ms, err) != ST_OK)
 			return err_context(err, "%s", what);
+		if (pause_ms < POLL_MS)
+			pause_ms *= 2;
 	}
+}
+
+/* A killed group is gone when none of it is left to be reaped. */
+static void
+reap_group(pid_t group)
+{
+	const struct deadline d = deadline_in(REAP_MS, NULL);
+	struct err ignored;
+	pid_t pid;
+
+	for (;;)
+	{
+		pid = waitpid(-group, NULL, WNOHANG);
+		if (pid < 0 && errno != EINTR)
+			return;
+		if (pid == 0 && deadline_sleep(&d, 1, &ignored) != ST_OK)
+			return;
+	}
+}
+
+/*
+ * Ends what is left of the group, and reaps the program; its wait status.
+ * Until it is reaped, the group's id cannot be another's.
+ */
+static int
+end_group(pid_t pid)
+{
+	int wait_status = 0;
+	siginfo_t info = {.si_pid = 0};
+
+	(void) kill(-pid, SIGKILL);
+	if (waitid(P_PID, (id_t) pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+		info.si_pid == pid)
+		(void) waitpid(pid, &wait_status, 0);
+	reap_group(pid);
+	return wait_status;
 }
 
 static enum status
@@ -187,25 +260,16 @@ collect(const struct child *child, size_t max, const struct deadline *d,
 	void *memory = NULL;
 	size_t len = 0;
 	int wait_status = 0;
-	bool gone = false;
 	enum status status = secret_alloc(max + 1, &memory, err);
 
 	if (status == ST_OK)
 		status =
 			read_output(child->what, child->fd, d, memory, max, &len, err);
 	if (status == ST_OK)
-	{
-		status = wait_for_exit(child->what, child->pid, d, &wait_status, err);
-		gone = status == ST_OK;
-	}
-	if (!gone)
-	{
-		/* Until it is reaped, the group's id cannot be another's. */
-		(void) kill(-child->pid, SIGKILL);
-		while (waitpid(child->pid, NULL, 0) < 0 && errno == EINTR)
-			;
-	}
-	else
+		status = wait_for_exit(child->what, child->pid, d, err);
+	if (status != ST_OK)
+		(void) end_group(child->pid);
+	else if (waitpid(child->pid, &wait_status, 0) == child->pid)
 		status = judge_exit(child->what, wait_status, err);
 
 	if (status == ST_OK)
@@ -225,18 +289,79 @@ subprocess_read(const char *what, char *const argv[], size_t max,
 {
 	enum status status;
 	struct child child = {.what = what};
+	char **environment = subprocess_environment(is_no_secret_of_ours);
+	struct program program = {
+		.argv = argv, .environment = environment, .input = -1};
 	int ends[2];
 	int rc;
 
+	if (environment == NULL)
+		return err_set(err, ST_NOMEM, "out of memory");
 	if (pipe2(ends, O_CLOEXEC) != 0)
+	{
+		free(environment);
 		return err_set_errno(err, ST_IO, errno, "could not make a pipe");
+	}
 	child.fd = ends[0];
-	rc = spawn(argv, ends[1], &child.pid);
+	program.output = ends[1];
+	rc = spawn(&program, &child.pid);
 	(void) close(ends[1]);
 	if (rc == 0)
 		status = collect(&child, max, d, out, out_len, err);
 	else
 		status = err_set_errno(err, ST_IO, rc, "could not run %s", what);
 	(void) close(ends[0]);
+	free(environment);
 	return status;
+}
+
+/* A file without a name, so that nobody has to feed a pipe. */
+static int
+make_input(const char *text, size_t len)
+{
+	int fd = memfd_create("input", MFD_CLOEXEC);
+	size_t done = 0;
+
+	while (fd >= 0 && done < len)
+	{
+		ssize_t n = write(fd, text + done, len - done);
+
+		if (n > 0)
+			done += (size_t) n;
+		else if (errno != EINTR)
+			break;
+	}
+	if (fd >= 0 && (done < len || lseek(fd, 0, SEEK_SET) != 0))
+	{
+		(void) close(fd);
+		fd = -1;
+	}
+	return fd;
+}
+
+enum status
+subprocess_feed(const struct subprocess_feed *job, const struct deadline *d,
+				struct err *err)
+{
+	const struct program program = {.argv = job->argv,
+									.environment = job->environment,
+									.directory = "/",
+									.input = make_input(job->text, job->len),
+									.output = -1,
+									.silent = true};
+	enum status status;
+	int wait_status;
+	pid_t pid;
+	int rc;
+
+	if (program.input < 0)
+		return err_set_errno(err, ST_IO, errno,
+							 "could not prepare the input of %s", job->what);
+	rc = spawn(&program, &pid);
+	(void) close(program.input);
+	if (rc != 0)
+		return err_set_errno(err, ST_IO, rc, "could not run %s", job->what);
+	status = wait_for_exit(job->what, pid, d, err);
+	wait_status = end_group(pid);
+	return status == ST_OK ? judge_exit(job->what, wait_status, err) : status;
 }

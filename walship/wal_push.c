@@ -21,6 +21,7 @@
 #include "walship/datadir.h"
 #include "walship/push.h"
 #include "walship/push_ahead.h"
+#include "walship/trouble.h"
 #include "walship/wal_file.h"
 #include "walship/worker.h"
 
@@ -116,10 +117,14 @@ push(struct session *session, const struct push_ahead *pa,
 	return status;
 }
 
-/* Ahead of us, with a worker's help, or by ourselves. */
+/*
+ * Ahead of us, with a worker's help, or by ourselves.  *quick: a marker was
+ * there at once.
+ */
 static enum status
 archive(struct session *session, const struct cli_common *common,
-		struct push_ahead *pa, int64_t started_ms, struct err *err)
+		struct push_ahead *pa, int64_t started_ms, bool *quick,
+		struct err *err)
 {
 	uint64_t cluster = pa->dir->control.system_identifier;
 	char object[OBJECT_NAME_MAX + 1];
@@ -130,6 +135,7 @@ archive(struct session *session, const struct cli_common *common,
 
 	if (status != ST_OK)
 		return status;
+	*quick = stored;
 	if (!stored)
 	{
 		arm_alarm(session->cfg->push_timeout_ms);
@@ -157,21 +163,42 @@ archive(struct session *session, const struct cli_common *common,
 	return status;
 }
 
+/* Notes whether archiving works, and whether somebody is to be told. */
+static void
+note_outcome(const struct push_ahead *pa, bool quick, const struct err *failed,
+			 struct trouble *trouble)
+{
+	const struct trouble_call call = {
+		.cfg = pa->session->cfg,
+		.spool = &pa->spool,
+		.datadir = pa->dir->path[0] != '\0' ? pa->dir->path : NULL,
+		.system_identifier = pa->dir->control.system_identifier,
+		.name = pa->name};
+
+	if (failed != NULL)
+		trouble_failed(&call, failed, trouble);
+	else if (!quick)
+		trouble_over(&call, trouble);
+}
+
 /* The steps from the command line to the outcome. */
 static enum status
 run(struct session *session, const struct cli_common *common, const char *path,
-	struct err *err)
+	struct trouble *trouble, struct err *err)
 {
 	int64_t started_ms = clock_now_ms();
 	const char *slash = strrchr(path, '/');
-	struct datadir dir;
+	struct datadir dir = {.path = ""};
 	struct push_ahead pa = {.session = session,
 							.dir = &dir,
 							.path = path,
-							.name = slash != NULL ? slash + 1 : path};
+							.name = slash != NULL ? slash + 1 : path,
+							.cluster_spool = {.fd = -1},
+							.spool = {.fd = -1}};
 	struct err why;
 	enum status found = datadir_find(path, &dir, &why);
 	uint64_t cluster = 0;
+	bool quick = false;
 	enum status status;
 
 	if (found == ST_OK)
@@ -182,15 +209,16 @@ run(struct session *session, const struct cli_common *common, const char *path,
 	if (found != ST_OK)
 	{
 		*err = why;
-		return found;
+		status = found;
 	}
-	status = config_require(session->cfg, err);
+	if (status == ST_OK)
+		status = config_require(session->cfg, err);
 	if (status == ST_OK)
 		status =
 			session_choose_cluster(session, common, cluster, &cluster, err);
-	if (status != ST_OK)
-		return status;
-	status = archive(session, common, &pa, started_ms, err);
+	if (status == ST_OK)
+		status = archive(session, common, &pa, started_ms, &quick, err);
+	note_outcome(&pa, quick, status != ST_OK ? err : NULL, trouble);
 	push_ahead_close(&pa);
 	return status;
 }
@@ -201,10 +229,12 @@ main(int argc, char **argv)
 	static const struct option options[] = {CLI_OPTIONS, {NULL, 0, NULL, 0}};
 	struct cli_common common;
 	struct session session = {0};
+	struct trouble trouble;
 	struct err err;
 	int opt;
 	int code;
 
+	trouble.command = NULL;
 	worker_title_init(argc, argv);
 	cli_signals();
 	cli_common_init(&common, "wal-push", HELP);
@@ -215,8 +245,9 @@ main(int argc, char **argv)
 		return cli_usage("wal-push", "expected one argument, the path of a "
 									 "WAL file");
 	code = 0;
-	if (run(&session, &common, argv[optind], &err) != ST_OK)
+	if (run(&session, &common, argv[optind], &trouble, &err) != ST_OK)
 		code = cli_fail(&err);
 	session_close(&session);
+	trouble_tell(&trouble);
 	return code;
 }

@@ -12,10 +12,10 @@
 #include <sys/file.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "common/cli.h"
+#include "walship/detach.h"
 
 #define LOCK_FILE "lock"
 
@@ -145,61 +145,42 @@ keep_descriptors(int lock, const struct spool *spool)
 	return true;
 }
 
-static _Noreturn void
-be_worker(const struct worker_job *job, const struct worker *worker, int lock)
+struct start
 {
-	if (chdir(job->datadir) != 0 || !keep_descriptors(lock, job->spool))
+	const struct worker_job *job;
+	struct worker worker;
+	int lock;
+};
+
+static _Noreturn void
+be_worker(void *arg)
+{
+	const struct start *start = arg;
+	const struct worker_job *job = start->job;
+
+	if (chdir(job->datadir) != 0 || !keep_descriptors(start->lock, job->spool))
 		_exit(1);
 	job->spool->fd = FD_SPOOL;
 	(void) signal(SIGALRM, SIG_DFL);
 	set_title(job->title);
-	_exit(job->run(worker, job->arg) == 0 ? 0 : 1);
-}
-
-/*
- * Forks twice, so that the worker's parent is gone and nobody has to wait for
- * it; between the two it gets its own session.
- */
-static bool
-fork_worker(const struct worker_job *job, const struct worker *worker,
-			int lock)
-{
-	int wait_status = 0;
-	pid_t pid = fork();
-
-	if (pid < 0)
-		return false;
-	if (pid == 0)
-	{
-		if (setsid() < 0)
-			_exit(1);
-		pid = fork();
-		if (pid != 0)
-			_exit(pid > 0 ? 0 : 1);
-		be_worker(job, worker, lock);
-	}
-	while (waitpid(pid, &wait_status, 0) < 0)
-		if (errno != EINTR)
-			return false;
-	return WIFEXITED(wait_status) && WEXITSTATUS(wait_status) == 0;
+	_exit(job->run(&start->worker, job->arg) == 0 ? 0 : 1);
 }
 
 enum worker_outcome
 worker_start(const struct worker_job *job)
 {
-	struct worker worker;
+	struct start start = {.job = job};
 	bool started;
-	int lock;
 
-	if (!postmaster_read(job->datadir, &worker.server) ||
-		worker.server.pid == 1 ||
-		!postmaster_runs(job->datadir, &worker.server))
+	if (!postmaster_read(job->datadir, &start.worker.server) ||
+		start.worker.server.pid == 1 ||
+		!postmaster_runs(job->datadir, &start.worker.server))
 		return WORKER_FORBIDDEN;
-	lock = worker_lock(job->spool);
-	if (lock < 0)
+	start.lock = worker_lock(job->spool);
+	if (start.lock < 0)
 		return worker_runs(job->spool) ? WORKER_BUSY : WORKER_FORBIDDEN;
-	started = fork_worker(job, &worker, lock);
-	(void) close(lock);
+	started = detach(be_worker, &start);
+	(void) close(start.lock);
 	return started ? WORKER_STARTED : WORKER_FORBIDDEN;
 }
 

@@ -19,10 +19,11 @@ from typing import Any
 import pytest
 
 from ground import host, roots, tls
-from ground.archiver import write_segments
+from ground.archiver import Archiver, copy_datadir, write_segments
 from ground.fault import FaultProxy
 from ground.pg import Cluster, ClusterFactory
 from ground.programs import Programs, write_config
+from ground.pushqueue import Queue
 from ground.s3 import Gateway
 from ground.s3client import Bucket
 from ground.scripted import Say, Scripted
@@ -413,6 +414,21 @@ def dead_server(run_dir: Path) -> Callable[[int], Path]:
         return made[number]
 
     return make
+
+
+@pytest.fixture
+def queue(
+    walship: Programs,
+    dead_server: Callable[..., Path],
+    work_dir: Path,
+    dir_config: Path,
+    spool_dir: Path,
+) -> Iterator[Queue]:
+    """Files that wait to be archived into a directory, and their server."""
+    data = copy_datadir(dead_server(), work_dir / "data")
+    made = Queue(Archiver(walship, dir_config, data), spool_dir)
+    yield made
+    made.stop()
 
 
 # --- sanitizers -------------------------------------------------------------------

@@ -59,6 +59,18 @@ def test_conf_page_explains_every_key() -> None:
         assert re.search(rf"^\.B {name}$", page, re.M), name
 
 
+def test_readme_tells_what_a_hook_gets() -> None:
+    """Every variable of the environment that the hook is given."""
+    readme = (SOURCE / "README.md").read_text(encoding="utf-8")
+    section = readme.partition("\n## Be told\n")[2].partition("\n## ")[0]
+    header = (SOURCE / "common/notify.h").read_text(encoding="utf-8")
+    names = re.findall(r'"(\w+)"', header.partition("#define NOTIFY_PASSES")[2])
+    assert len(names) > 15
+    for name in names:
+        shown = f"{name}*" if name == "LC_" else name
+        assert f"`{shown}`" in section or f"`{name.lower()}`" in section, name
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_pages_are_well_formed(page: str) -> None:
     done = run(["man", "--warnings", "-E", "UTF-8", "-l", "-Tutf8", "-Z", SHARE / page])

@@ -7,12 +7,12 @@ import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from ground.archiver import SEGMENTS, Archiver, copy_datadir
+from ground.archiver import SEGMENTS, Archiver
 from ground.fault import FaultProxy
 from ground.host import base_environment, children_of, kill_pid, wait_for
 from ground.pg import Cluster, ClusterFactory
@@ -282,20 +282,6 @@ def test_never_under_process_one(
 
 
 # --- without a server's help ------------------------------------------------------
-
-
-@pytest.fixture
-def queue(
-    walship: Programs,
-    dead_server: Callable[..., Path],
-    work_dir: Path,
-    dir_config: Path,
-    spool_dir: Path,
-) -> Iterator[Queue]:
-    data = copy_datadir(dead_server(), work_dir / "data")
-    made = Queue(Archiver(walship, dir_config, data), spool_dir)
-    yield made
-    made.stop()
 
 
 @pytest.mark.parametrize("why", ["init", "absent", "unreadable", "dead", "single"])
