@@ -6,9 +6,11 @@ call that fails has not believed it.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -22,7 +24,7 @@ from ground.archiver import (
     copy_datadir,
     damaged,
 )
-from ground.host import Result, run
+from ground.host import Result, run, wait_for
 from ground.programs import Programs, write_config
 from ground.pushqueue import Queue, hide_repository
 from ground.roots import PG_USER
@@ -321,6 +323,51 @@ def test_changed_while_young(queue: Queue, repo_dir: Path) -> None:
     succeeded(queue.push(FIRST))
     succeeded(queue.push(SECOND))
     assert queue.archiver.fetch(SECOND) == content
+
+
+@pytest.fixture
+def coarse_disk(work_dir: Path) -> Iterator[Path]:
+    """A file system that counts seconds, where a queue's data will lie."""
+    image, place = work_dir / "image", work_dir / "data0"
+    place.mkdir()
+    with open(image, "wb") as file:
+        file.truncate(64 << 20)
+    run(["mkfs.ext2", "-q", "-I", "128", image]).check()
+    run(["mount", "-o", "loop", image, place]).check()
+    (place / "lost+found").rmdir()
+    yield place
+    unmount(place)
+
+
+def change_twice(queue: Queue, first: bytes, second: bytes) -> bool:
+    """While a worker lingers; did the times tell no difference?"""
+    queue.ready(FIRST, THIRD)
+    succeeded(queue.push(FIRST))
+    time.sleep(1.02 - time.time() % 1)
+    path = queue.archiver.write(SECOND, first)
+    before = path.stat()
+    queue.ready(SECOND)
+    assert queue.workers()
+    with contextlib.suppress(AssertionError):
+        wait_for(lambda: len(queue.markers()) > 1, "a marker", deadline_s=0.3)
+    with open(path, "r+b") as file:
+        file.write(second)
+    return path.stat().st_ctime_ns == before.st_ctime_ns
+
+
+def test_changed_within_a_second(
+    coarse_disk: Path, new_queue: Callable[..., Queue], dir_config: Path
+) -> None:
+    """The second change leaves the times of the first: what counts is stored."""
+    queue = new_queue(dir_config)
+    whole = queue.archiver.segment(2)
+    later = damaged(whole, 9000)
+    time.sleep(3.1)
+    while not change_twice(queue, whole, later):
+        (queue.status / f"{SECOND}.ready").unlink()
+    wait_for(lambda: not queue.workers(), "the end of the worker")
+    succeeded(queue.push(SECOND))
+    assert queue.archiver.fetch(SECOND) == later
 
 
 # --- the spool --------------------------------------------------------------------

@@ -17,6 +17,7 @@ from ground.campaign import small_tmpfs
 from ground.host import run
 from ground.pg import Cluster, ClusterFactory
 from ground.programs import Programs, change_config
+from ground.pushsite import write_noise
 from ground.roots import PG_USER
 from ground.tls import Authority, TlsProxy
 
@@ -26,20 +27,7 @@ BOUND_KIB = 48 * 1024
 # are nobody's memory, so all other is bounded, by the kernel; with stacks that
 # take what they need, since their whole size counts.
 BOUND_BY_KERNEL = f"ulimit -s 1024 && ulimit -d {BOUND_KIB}"
-CHUNK = MIB // 2
 SANITIZED = "WALSHIP_SANITIZE" in os.environ
-
-
-def write_random(cluster: Cluster, count: int) -> None:
-    """WAL that cannot be compressed, by so many bytes."""
-    path = cluster.home / "random"
-    path.write_bytes(os.urandom(8 * MIB))
-    shutil.chown(path, PG_USER, PG_USER)
-    cluster.sql(
-        "select pg_logical_emit_message(false, 'r', pg_read_binary_file("
-        f"'{path}', (i * 37) % {8 * MIB - CHUNK}, {CHUNK}))"
-        f" from generate_series(1, {count // CHUNK}) i"
-    )
 
 
 def archiving_cluster(
@@ -111,7 +99,7 @@ def test_incompressible(
     cluster, peaks = archiving_cluster(new_cluster, walship, config, megabytes)
     count = {1: 16, 16: 6, 64: 2}[megabytes]
     ends = archive_backlog(
-        cluster, lambda: write_random(cluster, count * megabytes * MIB)
+        cluster, lambda: write_noise(cluster, count * megabytes * MIB)
     )
     for name in ends:
         assert_fetched(cluster, walship, config, name)
@@ -135,7 +123,7 @@ def test_incompressible_over_tls(
 ) -> None:
     """Whose library takes some memory for each connection."""
     cluster, peaks = archiving_cluster(new_cluster, walship, tls_config, 16)
-    ends = archive_backlog(cluster, lambda: write_random(cluster, 6 * 16 * MIB))
+    ends = archive_backlog(cluster, lambda: write_noise(cluster, 6 * 16 * MIB))
     for name in ends:
         assert_fetched(cluster, walship, tls_config, name)
     assert_small(peaks, 6)
@@ -156,7 +144,7 @@ def test_long_backlog_over_tls(
 
     def write() -> None:
         for _ in range(128):
-            write_random(cluster, 15 * MIB)
+            write_noise(cluster, 15 * MIB)
             cluster.switch_wal()
             cluster.sql("select pg_logical_emit_message(false, 'x', 'x')")
             cluster.switch_wal()
@@ -184,7 +172,7 @@ def test_gigabyte_of_noise(
     cluster, _ = archiving_cluster(new_cluster, walship, config, 1024)
     cluster.start()
     first = cluster.current_segment()
-    write_random(cluster, 1100 * MIB)
+    write_noise(cluster, 1100 * MIB)
     cluster.wait_archived(first, deadline_s=300)
     cluster.stop("immediate")
     assert_fetched(cluster, walship, config, first)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import shutil
 from collections.abc import Mapping
@@ -103,3 +104,16 @@ class PushSite:
 
     def wait_failure(self, failed_before: int) -> None:
         wait_for(lambda: self.stat("failed_count") > failed_before, "a failure counts")
+
+
+def write_noise(cluster: Cluster, count: int) -> None:
+    """WAL that cannot be compressed, by so many bytes."""
+    chunk, pool = 1 << 19, 1 << 23
+    path = cluster.home / "noise"
+    path.write_bytes(os.urandom(pool))
+    shutil.chown(path, PG_USER, PG_USER)
+    cluster.sql(
+        "select pg_logical_emit_message(false, 'r', pg_read_binary_file("
+        f"'{path}', (i * 37) % {pool - chunk}, {chunk}))"
+        f" from generate_series(1, {count // chunk}) i"
+    )
