@@ -29,6 +29,8 @@ struct backup
 	struct backup_result *result;
 	struct publication pub;
 	struct begun begun;
+	struct base *empty; /* in the place of a base, if backups died */
+	struct salvage *salvage;
 	struct reclaim_result reclaim;
 	struct native_outcome native;
 	const char *base_id; /* the one of bases, if there is a base */
@@ -213,6 +215,7 @@ fill_result(struct backup *b)
 	b->result->referenced_bytes = s->referenced_bytes;
 	b->result->changed_bytes = pack_writer_counts(b->packs)->changed;
 	b->result->rewritten_bytes = pack_writer_counts(b->packs)->rewritten;
+	b->result->salvaged_bytes = pack_writer_counts(b->packs)->salvaged;
 	b->result->stop_lsn = s->stop_lsn;
 	b->result->timeline = s->timeline;
 	b->result->start_time = s->start_time;
@@ -246,6 +249,36 @@ begin(struct backup *b, struct err *err)
 	return ST_OK;
 }
 
+/* What backups that died have stored; after what is to retire is known. */
+static enum status
+open_salvage(struct backup *b, struct err *err)
+{
+	struct salvage_source source = {
+		.repo = b->pub.repo,
+		.page_size = b->source->facts->page_size,
+		.base = b->begun.base,
+		.nbackups = b->begun.ndead,
+		.backups = (const char(*)[BACKUP_ID_MAX]) b->begun.dead};
+	enum status status = ST_OK;
+
+	if (b->begun.ndead == 0)
+		return ST_OK;
+	if (source.base == NULL)
+	{
+		status = base_new_empty(b->pub.repo, &b->empty, err);
+		source.base = b->empty;
+	}
+	if (status == ST_OK)
+		status = salvage_new(&source, &b->salvage, err);
+	if (status != ST_OK)
+		return status;
+	b->pub.base = source.base;
+	if (salvage_packs(b->salvage) > 0)
+		log_info("%u packs of backups that died may be of use",
+				 salvage_packs(b->salvage));
+	return ST_OK;
+}
+
 static enum status
 open_packs(struct backup *b, struct err *err)
 {
@@ -256,8 +289,7 @@ open_packs(struct backup *b, struct err *err)
 									   .backup_id = b->result->id,
 									   .cancel = cli_cancel()};
 	struct pack_source source = {.page_size = b->source->facts->page_size,
-								 .digest_key = b->begun.digest_key,
-								 .base = b->begun.base};
+								 .digest_key = b->begun.digest_key};
 	enum status status = pack_pool_new(&target, &b->pub.pool, err);
 
 	if (status != ST_OK)
@@ -267,8 +299,12 @@ open_packs(struct backup *b, struct err *err)
 		status = reclaim_base(b->begun.base,
 							  b->pub.repo->cfg->pack_max_age_ms / 1000,
 							  b->client_start, &b->reclaim, err);
+	if (status == ST_OK)
+		status = open_salvage(b, err);
 	if (status != ST_OK)
 		return status;
+	source.base = b->empty != NULL ? b->empty : b->begun.base;
+	source.salvage = b->salvage;
 	source.retired = b->reclaim.retired;
 	if (b->reclaim.nretired > 0)
 		log_info("what %u of %u older packs hold is stored again",
@@ -322,6 +358,7 @@ backup_result_members(const struct backup_result *r, struct json *json)
 	json_int(json, "referenced_bytes", (int64_t) r->referenced_bytes);
 	json_int(json, "changed_bytes", (int64_t) r->changed_bytes);
 	json_int(json, "rewritten_bytes", (int64_t) r->rewritten_bytes);
+	json_int(json, "salvaged_bytes", (int64_t) r->salvaged_bytes);
 	json_text(json, "read", r->native ? "changes" : "everything");
 	if (r->native)
 		json_null(json, "read_why");
@@ -385,6 +422,8 @@ backup_run(const struct backup_source *source,
 	stream_free(b.stream);
 	pack_writer_free(b.packs);
 	manifest_writer_free(b.pub.manifest);
+	salvage_free(b.salvage);
+	base_free(b.empty);
 	begun_free(&b.begun);
 	free(b.reclaim.retired);
 	return status;

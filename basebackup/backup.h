@@ -61,7 +61,8 @@ struct backup_result
 	uint64_t digest_bytes;     /* stored size of digests and maps */
 	uint64_t referenced_bytes; /* stored size of older packs in use */
 	uint64_t changed_bytes;    /* content that was stored as it is new, */
-	uint64_t rewritten_bytes;  /* and to keep restores cheap */
+	uint64_t rewritten_bytes;  /* and to keep restores cheap; */
+	uint64_t salvaged_bytes;   /* a backup that died had stored it */
 	uint64_t start_lsn;
 	uint64_t stop_lsn;
 	uint32_t timeline;

@@ -189,15 +189,12 @@ read_manifest(struct base *base, const char *backup_id, struct err *err)
 	return st;
 }
 
-enum status
-base_load(struct repo *repo, const char *backup_id, struct base **out,
-		  struct err *err)
+/* On failure, too, base is to be freed. */
+static enum status
+open_base(struct base *base, struct repo *repo, struct err *err)
 {
-	struct base *base = calloc(1, sizeof(*base));
 	enum status st;
 
-	if (base == NULL)
-		return nomem(err);
 	base->repo = repo;
 	st = tempfile_open(&base->files, err);
 	if (st == ST_OK)
@@ -210,6 +207,41 @@ base_load(struct repo *repo, const char *backup_id, struct base **out,
 	if (st == ST_OK)
 		st = pack_reader_new(repo, base->packs, PACKS_KEPT, &base->pack_reader,
 							 err);
+	return st;
+}
+
+enum status
+base_new_empty(struct repo *repo, struct base **out, struct err *err)
+{
+	struct base *base = calloc(1, sizeof(*base));
+	enum status st;
+
+	if (base == NULL)
+		return nomem(err);
+	st = open_base(base, repo, err);
+	if (st == ST_OK)
+		st = packlist_done(base->packs, err);
+	if (st == ST_OK)
+		st = packlist_done(base->digests, err);
+	if (st != ST_OK)
+	{
+		base_free(base);
+		return st;
+	}
+	*out = base;
+	return ST_OK;
+}
+
+enum status
+base_load(struct repo *repo, const char *backup_id, struct base **out,
+		  struct err *err)
+{
+	struct base *base = calloc(1, sizeof(*base));
+	enum status st;
+
+	if (base == NULL)
+		return nomem(err);
+	st = open_base(base, repo, err);
 	if (st == ST_OK)
 		st = read_manifest(base, backup_id, err);
 	if (st != ST_OK)
@@ -256,6 +288,23 @@ const struct packlist *
 base_digests(const struct base *base)
 {
 	return base->digests;
+}
+
+enum status
+base_add_pack(struct base *base, const struct manifest_pack *pack,
+			  struct err *err)
+{
+	uint32_t count = packlist_count(base->packs);
+	struct manifest_pack added = *pack;
+
+	added.index = count == 0 ? 0 : packlist_index(base->packs, count - 1) + 1;
+	return packlist_add(base->packs, &added, err);
+}
+
+enum status
+base_packs_added(struct base *base, struct err *err)
+{
+	return packlist_done(base->packs, err);
 }
 
 /* The array with room for count elements, or NULL. */

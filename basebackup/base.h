@@ -37,6 +37,22 @@ extern const struct packlist *base_packs(const struct base *base);
 extern const struct packlist *base_digests(const struct base *base);
 
 /*
+ * One without files, for a backup that builds on none: its summary is empty.
+ */
+extern enum status base_new_empty(struct repo *repo, struct base **out,
+								  struct err *err) ERR_CHECK;
+
+/*
+ * Adds a pack that is in none of its files, with the next number; its index
+ * is set here.  After the last, and before any is used, base_packs_added.
+ */
+extern enum status
+base_add_pack(struct base *base, const struct manifest_pack *pack,
+			  struct err *err) ERR_CHECK;
+extern enum status
+base_packs_added(struct base *base, struct err *err) ERR_CHECK;
+
+/*
  * The file of that path, with all its extents, or NULL.  It lives until the
  * next call; nmaps and npages are as in the manifest.
  */

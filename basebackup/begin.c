@@ -14,6 +14,7 @@
 
 #include "basebackup/json.h"
 #include "basebackup/publish.h"
+#include "basebackup/start_read.h"
 #include "common/cli.h"
 #include "common/log.h"
 #include "walship_build.h"
@@ -88,6 +89,7 @@ list_candidates(struct repo *repo, struct candidates *out, struct err *err)
 struct marks
 {
 	size_t prefix_len;
+	bool start;
 	bool manifest;
 	bool expired;
 };
@@ -99,7 +101,9 @@ see_mark(void *arg, const struct store_entry *entry, struct err *err)
 	const char *name = entry->key + m->prefix_len;
 
 	(void) err;
-	if (strcmp(name, "manifest") == 0)
+	if (strcmp(name, "start") == 0)
+		m->start = true;
+	else if (strcmp(name, "manifest") == 0)
 		m->manifest = true;
 	else if (strcmp(name, "expired") == 0)
 		m->expired = true;
@@ -127,37 +131,100 @@ may_do_without(enum status st)
 		   st == ST_MISSING;
 }
 
-/* Reads the newest backup that can be a base; none is no error. */
+/* Of one that can be done without, only a warning is left. */
 static enum status
-load_newest(struct repo *repo, const char *excluded, struct base **out,
-			struct err *err)
+load(struct repo *repo, const char *id, int *tries, struct base **out,
+	 struct err *err)
+{
+	enum status st = base_load(repo, id, out, err);
+
+	if (!may_do_without(st) || ++*tries >= BASE_TRIES)
+		return st;
+	(void) err_context(err, "cannot build on backup %s", id);
+	log_err_warning(err);
+	return ST_OK;
+}
+
+/* One that was begun: are its packs of use, as far as its name tells? */
+static void
+note_dead(const struct begin_request *r, const char *id, struct begun *b)
+{
+	struct backup_id parsed;
+	int64_t max_age_ms = r->repo->cfg->pack_max_age_ms;
+
+	if (b->ndead == BEGIN_DEAD_MAX || !backup_id_parse(id, &parsed) ||
+		(max_age_ms > 0 &&
+		 ((int64_t) time(NULL) - parsed.time_s) * 1000 >= max_age_ms))
+		return;
+	memcpy(b->dead[b->ndead++], id, BACKUP_ID_MAX);
+}
+
+/*
+ * Reads the newest backup that can be a base, and notes those begun since;
+ * none is no error.  What an older one that died has stored may be in use by
+ * that base, and a full backup is to share nothing.
+ */
+static enum status
+load_newest(const struct begin_request *r, struct begun *b, struct err *err)
 {
 	struct candidates c = {0};
+	bool full = r->full;
 	int tries = 0;
-	enum status st = list_candidates(repo, &c, err);
+	enum status st = list_candidates(r->repo, &c, err);
 
-	for (size_t i = 0; st == ST_OK && i < c.count && *out == NULL; i++)
+	for (size_t i = 0; st == ST_OK && i < c.count && b->base == NULL; i++)
 	{
 		struct marks marks;
-		struct err why;
 
-		if (strcmp(c.ids[i], excluded) == 0)
+		st = list_marks(r->repo, c.ids[i], &marks, err);
+		if (st != ST_OK || marks.expired)
 			continue;
-		st = list_marks(repo, c.ids[i], &marks, err);
-		if (st != ST_OK || !marks.manifest || marks.expired)
-			continue;
-		st = base_load(repo, c.ids[i], out, &why);
-		if (may_do_without(st) && ++tries < BASE_TRIES)
-		{
-			(void) err_context(&why, "cannot build on backup %s", c.ids[i]);
-			log_err_warning(&why);
-			st = ST_OK;
-		}
-		else if (st != ST_OK)
-			*err = why;
+		if (!marks.manifest && marks.start)
+			note_dead(r, c.ids[i], b);
+		else if (marks.manifest && full)
+			break;
+		else if (marks.manifest)
+			st = load(r->repo, c.ids[i], &tries, &b->base, err);
 	}
 	free(c.ids);
 	return st;
+}
+
+/* Those of another key cannot be used; without base, the newest tells it. */
+static enum status
+keep_same_key(const struct begin_request *r, struct begun *b, struct err *err)
+{
+	bool known = b->base != NULL;
+	size_t kept = 0;
+
+	for (size_t i = 0; i < b->ndead; i++)
+	{
+		struct backup_start start;
+		enum status st = start_read(r->repo, b->dead[i], &start, err);
+
+		if (may_do_without(st))
+			continue;
+		if (st != ST_OK)
+			return st;
+		if (!known && start.has_digest_key)
+			memcpy(b->digest_key, start.digest_key, sizeof(b->digest_key));
+		known = known || start.has_digest_key;
+		if (start.has_digest_key && memcmp(start.digest_key, b->digest_key,
+										   sizeof(b->digest_key)) == 0)
+			memmove(b->dead[kept++], b->dead[i], BACKUP_ID_MAX);
+		sodium_memzero(start.digest_key, sizeof(start.digest_key));
+		backup_start_free(&start);
+	}
+	b->ndead = kept;
+	for (size_t i = 0; i < kept / 2; i++)
+	{
+		char id[BACKUP_ID_MAX];
+
+		memcpy(id, b->dead[i], sizeof(id));
+		memcpy(b->dead[i], b->dead[kept - 1 - i], sizeof(id));
+		memcpy(b->dead[kept - 1 - i], id, sizeof(id));
+	}
+	return ST_OK;
 }
 
 static void
@@ -179,24 +246,12 @@ chain_is_old(const struct begin_request *r, const struct backup_summary *base)
 			   r->repo->cfg->full_every_ms;
 }
 
-/* Step 1: which base? */
-static enum status
-choose(const struct begin_request *r, const char *excluded, struct begun *b,
-	   struct err *err)
+/* Can it be built on by this backup? */
+static void
+judge_base(const struct begin_request *r, struct begun *b)
 {
-	const struct backup_summary *s;
-	enum status st;
+	const struct backup_summary *s = base_summary(b->base);
 
-	b->base = NULL;
-	b->why_full = "--full was given";
-	page_key_new(b->digest_key);
-	if (r->full)
-		return ST_OK;
-	b->why_full = "there is no backup to build on";
-	st = load_newest(r->repo, excluded, &b->base, err);
-	if (st != ST_OK || b->base == NULL)
-		return st;
-	s = base_summary(b->base);
 	if (s->page_size != r->facts->page_size)
 		drop_base(b, "the server has pages of another size");
 	else if (chain_is_old(r, s))
@@ -207,7 +262,23 @@ choose(const struct begin_request *r, const char *excluded, struct begun *b,
 		memcpy(b->digest_key, s->digest_key, sizeof(b->digest_key));
 		memcpy(b->full, s->full, sizeof(b->full));
 	}
-	return ST_OK;
+}
+
+/* Step 1: which bases? */
+static enum status
+choose(const struct begin_request *r, struct begun *b, struct err *err)
+{
+	enum status st;
+
+	b->base = NULL;
+	b->ndead = 0;
+	b->why_full =
+		r->full ? "--full was given" : "there is no backup to build on";
+	page_key_new(b->digest_key);
+	st = load_newest(r, b, err);
+	if (st == ST_OK && b->base != NULL)
+		judge_base(r, b);
+	return st == ST_OK ? keep_same_key(r, b, err) : st;
 }
 
 static void
@@ -241,6 +312,8 @@ put_start_once(const struct begin_request *r, struct begun *b,
 	json_array(json, "bases");
 	if (b->base != NULL)
 		json_string(json, base_summary(b->base)->id);
+	for (size_t i = 0; i < b->ndead; i++)
+		json_string(json, b->dead[i]);
 	json_array_end(json);
 	json_text(json, "digest_key",
 			  hex_format(b->digest_key, PAGE_KEY_BYTES, key));
@@ -306,29 +379,49 @@ put_expired(const struct begin_request *r, const char *id, struct err *err)
 	return st == ST_EXISTS ? ST_OK : st;
 }
 
+/* Step 2: the first of the bases that expired meanwhile; NULL: none. */
+static enum status
+look_at_bases(const struct begin_request *r, const struct begun *b,
+			  const char **expired, struct err *err)
+{
+	struct marks marks;
+	enum status st = ST_OK;
+
+	*expired = NULL;
+	if (b->base != NULL)
+	{
+		const char *id = base_summary(b->base)->id;
+
+		st = list_marks(r->repo, id, &marks, err);
+		if (st == ST_OK && (!marks.manifest || marks.expired))
+			*expired = id;
+	}
+	for (size_t i = 0; st == ST_OK && *expired == NULL && i < b->ndead; i++)
+	{
+		st = list_marks(r->repo, b->dead[i], &marks, err);
+		if (st == ST_OK && (!marks.start || marks.expired))
+			*expired = b->dead[i];
+	}
+	return st;
+}
+
 enum status
 backup_begin(const struct begin_request *r, struct begun *out, struct err *err)
 {
-	char excluded[BACKUP_ID_MAX] = "";
-
 	for (int i = 0; i < START_TRIES; i++)
 	{
-		struct marks marks = {0};
-		enum status st = choose(r, excluded, out, err);
+		const char *expired = NULL;
+		enum status st = choose(r, out, err);
 
 		if (st == ST_OK)
 			st = put_start(r, out, err);
 		if (st == ST_OK && out->base == NULL)
 			memcpy(out->full, out->id, sizeof(out->full));
-		if (st != ST_OK || out->base == NULL)
+		if (st == ST_OK)
+			st = look_at_bases(r, out, &expired, err);
+		if (st != ST_OK || expired == NULL)
 			return st;
-		/* Step 2. */
-		st = list_marks(r->repo, base_summary(out->base)->id, &marks, err);
-		if (st != ST_OK || (marks.manifest && !marks.expired))
-			return st;
-		log_info("backup %s expired meanwhile; beginning again",
-				 base_summary(out->base)->id);
-		memcpy(excluded, base_summary(out->base)->id, sizeof(excluded));
+		log_info("backup %s expired meanwhile; beginning again", expired);
 		begun_free(out);
 		st = put_expired(r, out->id, err);
 		if (st != ST_OK)

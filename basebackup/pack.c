@@ -201,9 +201,9 @@ begin_chunk(struct pack_writer *w, uint64_t at, size_t len, struct err *err)
 {
 	enum status st = ST_OK;
 
-	if (w->pack != NULL &&
-		(PACK_DATA_MAX - w->pack->data_len < len ||
-		 OBJECT_FRAME_SIZE - w->pack->table_len < table_line_max(w)))
+	if (w->pack != NULL && (PACK_DATA_MAX - w->pack->data_len < len ||
+							OBJECT_FRAME_SIZE - w->pack->table_len <
+								table_line_max(w) + PACK_TABLE_END))
 		st = hand_over(w, &w->pack, err);
 	if (st == ST_OK && w->pack == NULL)
 		st = pack_pool_take(w->source.pool, PACK_DATA, &w->pack, err);

@@ -23,6 +23,7 @@
 
 #include "basebackup/base.h"
 #include "basebackup/pack_pool.h"
+#include "basebackup/salvage.h"
 #include "basebackup/stored.h"
 #include "common/err.h"
 
@@ -38,10 +39,12 @@ struct pack_source
 	struct pack_pool *pool;
 	uint32_t page_size;
 	const uint8_t
-		*digest_key;     /* PAGE_KEY_BYTES; the base's, if there is one */
-	struct base *base;   /* NULL: everything is stored */
-	const bool *retired; /* by number: store again what such a pack of the
-						  * base holds; NULL: none */
+		*digest_key;         /* PAGE_KEY_BYTES; the base's, if there is one */
+	struct base *base;       /* NULL: everything is stored */
+	struct salvage *salvage; /* NULL: no attempt died; its packs are among
+							  * the base's */
+	const bool *retired;     /* by number: store again what such a pack of the
+							  * base holds; NULL: none */
 };
 
 /* Bytes of content, uncompressed. */
@@ -49,6 +52,7 @@ struct pack_counts
 {
 	uint64_t changed;   /* stored because the base does not hold them */
 	uint64_t rewritten; /* stored again only because their pack retires */
+	uint64_t salvaged;  /* not stored, but found in packs of dead backups */
 	uint64_t referred;  /* not stored, but found in the base's packs */
 	uint64_t zeros;     /* not stored, being zero */
 };

@@ -50,6 +50,8 @@ pack_file_begin(struct pack_writer *w, const char *path, uint64_t size,
 	w->base_at = 0;
 	if (w->source.base != NULL)
 		st = base_find(w->source.base, path, &w->base, err);
+	if (st == ST_OK && w->source.salvage != NULL)
+		st = salvage_file(w->source.salvage, path, err);
 	if (st == ST_OK && w->base != NULL && w->base->npages > 0)
 		w->base_npages = w->base->size / w->source.page_size +
 						 (w->base->size % w->source.page_size != 0 ? 1 : 0);
@@ -64,6 +66,7 @@ begin_part(struct pack_writer *w, struct err *err)
 	uint64_t left = first < w->base_npages ? w->base_npages - first : 0;
 	struct part *parts =
 		pack_reserve(w->parts, &w->parts_room, w->nparts + 1, sizeof(*parts));
+	enum status st = ST_OK;
 
 	if (parts == NULL)
 		return nomem(err);
@@ -71,8 +74,10 @@ begin_part(struct pack_writer *w, struct err *err)
 	w->parts[w->nparts++] = (struct part){w->file.nextents, true};
 	w->part_base_pages =
 		left < FILEMAP_PART_PAGES ? (size_t) left : FILEMAP_PART_PAGES;
-	if (w->part_base_pages == 0)
-		return ST_OK;
+	if (w->source.salvage != NULL)
+		st = salvage_part(w->source.salvage, first, err);
+	if (st != ST_OK || w->part_base_pages == 0)
+		return st;
 	return base_pages(w->source.base, first, w->part_base_pages,
 					  w->base_entries, err);
 }
@@ -211,7 +216,19 @@ may_fragment(const struct pack_writer *w)
 	return w->file.nextents < EXTENTS_MAX - EXTENTS_MAX / 4;
 }
 
-/* A page that the base does not hold, or only in a pack that retires. */
+/* Has a backup that died stored the page? */
+static bool
+salvaged(const struct pack_writer *w, const uint8_t *entry, size_t len,
+		 struct extent *out)
+{
+	return w->source.salvage != NULL && may_fragment(w) &&
+		   salvage_find(w->source.salvage, w->part_pages, entry, len, out);
+}
+
+/*
+ * A page that the base does not hold, or only in a pack that retires.  It is
+ * not looked at where a backup that died has stored it.
+ */
 static enum status
 store(struct pack_writer *w, const uint8_t *page, size_t len,
 	  const uint8_t *entry, bool same, struct err *err)
@@ -220,7 +237,13 @@ store(struct pack_writer *w, const uint8_t *page, size_t len,
 	enum status st;
 
 	w->parts[w->nparts - 1].as_base = false;
-	if (all_zero(page, len) && may_fragment(w))
+	if (salvaged(w, entry, len, &e))
+	{
+		w->counts.salvaged += len;
+		count_live(w, &e);
+		st = pack_end_chunk(w, err);
+	}
+	else if (all_zero(page, len) && may_fragment(w))
 	{
 		w->counts.zeros += len;
 		st = pack_end_chunk(w, err);
@@ -370,7 +393,10 @@ refer_page(struct pack_writer *w, size_t len, struct err *err)
 		st = refer(w, len, err);
 	else
 	{
-		st = read_back(w, len, entry, err);
+		struct extent e;
+
+		if (!salvaged(w, entry, len, &e))
+			st = read_back(w, len, entry, err);
 		if (st == ST_OK)
 			st = store(w, w->page, len, entry, true, err);
 	}

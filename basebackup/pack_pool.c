@@ -4,6 +4,7 @@
 #include "basebackup/pack_pool.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,7 +26,8 @@ struct worker
 	bool started;
 	struct repo repo;
 	struct object_codec *codec;
-	uint8_t *stored; /* the sealed pack */
+	uint8_t *stored; /* room for a sealed pack */
+	uint8_t *sealed; /* in it: where the pack begins */
 };
 
 struct pack_pool
@@ -53,27 +55,99 @@ struct pack_pool
 	volatile sig_atomic_t stop; /* the cancel flag of the workers' stores */
 };
 
-static enum status
-seal_frame(struct worker *w, const struct object *obj, bool final,
-		   const void *plain, size_t len, struct pack_record *record,
-		   struct err *err)
+/* Room for the header and a table, in front of the data. */
+static size_t
+room_before_data(void)
 {
-	size_t stored;
-	enum status status =
-		object_seal_frame(obj, w->codec, record->nframes, final, plain, len,
-						  w->stored + record->stored_bytes, &stored, err);
+	return OBJECT_HEADER_MAX + object_frame_bound(OBJECT_FRAME_SIZE);
+}
 
-	if (status == ST_OK)
+/*
+ * The frames of data, which come before the table is sealed: it tells their
+ * lengths.
+ */
+static enum status
+seal_data(struct worker *w, const struct object *obj, const struct pack *pack,
+		  struct pack_record *record, struct err *err)
+{
+	uint8_t *out = w->stored + room_before_data();
+	enum status status = ST_OK;
+
+	record->nframes = 1;
+	for (size_t at = 0; at < pack->data_len && status == ST_OK;)
 	{
+		size_t left = pack->data_len - at;
+		size_t len = left < OBJECT_FRAME_SIZE ? left : OBJECT_FRAME_SIZE;
+		size_t stored = 0;
+
+		status = object_seal_frame(obj, w->codec, record->nframes, len == left,
+								   pack->data + at, len, out, &stored, err);
 		record->frames[record->nframes++] = (uint32_t) stored;
 		record->stored_bytes += stored;
+		out += stored;
+		at += len;
 	}
 	return status;
 }
 
-/* Seals a whole pack into w->stored. */
+/* How long the last line of the table is. */
+static size_t
+table_end_length(const struct pack *pack)
+{
+	size_t nframes =
+		(pack->data_len + OBJECT_FRAME_SIZE - 1) / OBJECT_FRAME_SIZE;
+
+	if (pack->kind != PACK_DATA)
+		return 0;
+	return strlen("{\"frames\":[]}\n") + nframes * 9 - (nframes > 0 ? 1 : 0);
+}
+
+/*
+ * The last line of the table.  Each number takes 8 places, so that the length
+ * of the content is known before the first frame is sealed.
+ */
+static void
+end_table(struct pack *pack, const struct pack_record *record)
+{
+	char line[PACK_TABLE_END + 1];
+	size_t len = (size_t) snprintf(line, sizeof(line), "{\"frames\":[");
+
+	if (pack->kind != PACK_DATA)
+		return;
+	for (size_t i = 1; i < record->nframes; i++)
+		len += (size_t) snprintf(line + len, sizeof(line) - len, "%s%8" PRIu32,
+								 i > 1 ? "," : "", record->frames[i]);
+	len += (size_t) snprintf(line + len, sizeof(line) - len, "]}\n");
+	memcpy(pack->table + pack->table_len, line, len);
+	pack->table_len += len;
+}
+
+/* Header and table, right in front of the data. */
 static enum status
-seal_pack(struct worker *w, const struct pack *pack, const char *name,
+seal_table(struct worker *w, const struct object *obj, const struct pack *pack,
+		   struct pack_record *record, struct err *err)
+{
+	uint8_t *data = w->stored + room_before_data();
+	size_t stored = 0;
+	enum status status =
+		object_seal_frame(obj, w->codec, 0, pack->data_len == 0, pack->table,
+						  pack->table_len, w->stored, &stored, err);
+
+	if (status != ST_OK)
+		return status;
+	w->sealed = data - stored - obj->header_len;
+	memmove(data - stored, w->stored, stored);
+	memcpy(w->sealed, obj->header, obj->header_len);
+	record->frames[0] = (uint32_t) stored;
+	record->stored_bytes += stored + obj->header_len;
+	record->header_len = (uint16_t) obj->header_len;
+	memcpy(record->header, obj->header, obj->header_len);
+	return ST_OK;
+}
+
+/* Seals a whole pack; w->sealed is where it begins. */
+static enum status
+seal_pack(struct worker *w, struct pack *pack, const char *name,
 		  struct pack_record *record, struct err *err)
 {
 	const struct pack_target *t = &w->pool->target;
@@ -81,28 +155,19 @@ seal_pack(struct worker *w, const struct pack *pack, const char *name,
 												   : OBJECT_DIGEST,
 						   t->system_identifier, name};
 	struct object obj;
-	enum status status =
-		object_begin(&obj, &id, pack->table_len + pack->data_len,
-					 OBJECT_FRAME_SIZE, t->ring, err);
+	enum status status = object_begin(
+		&obj, &id, pack->table_len + table_end_length(pack) + pack->data_len,
+		OBJECT_FRAME_SIZE, t->ring, err);
 
 	if (status != ST_OK)
 		return status;
 	memset(record, 0, sizeof(*record));
 	record->data_len = (uint32_t) pack->data_len;
-	record->header_len = (uint16_t) obj.header_len;
-	memcpy(record->header, obj.header, obj.header_len);
-	memcpy(w->stored, obj.header, obj.header_len);
-	record->stored_bytes = obj.header_len;
-	status = seal_frame(w, &obj, pack->data_len == 0, pack->table,
-						pack->table_len, record, err);
-	for (size_t at = 0; at < pack->data_len && status == ST_OK;)
+	status = seal_data(w, &obj, pack, record, err);
+	if (status == ST_OK)
 	{
-		size_t left = pack->data_len - at;
-		size_t len = left < OBJECT_FRAME_SIZE ? left : OBJECT_FRAME_SIZE;
-
-		status = seal_frame(w, &obj, len == left, pack->data + at, len, record,
-							err);
-		at += len;
+		end_table(pack, record);
+		status = seal_table(w, &obj, pack, record, err);
 	}
 	object_wipe(&obj);
 	return status;
@@ -185,7 +250,7 @@ store_pack(struct worker *w, struct pack *pack, struct err *err)
 	repo_key(key, pool->target.system_identifier, name);
 	store_set_timeout(w->repo.store, pool->target.cfg->command_timeout_ms,
 					  &pool->stop);
-	status = store_put_same(w->repo.store, key, w->stored,
+	status = store_put_same(w->repo.store, key, w->sealed,
 							(size_t) record.stored_bytes, err);
 	if (status == ST_OK)
 		status = keep_record(pool, kind, n, &record, err);
@@ -294,8 +359,8 @@ pack_pool_new(const struct pack_target *target, struct pack_pool **out,
 	init_locks(pool);
 	pool->nworkers = target->cfg->backup_workers;
 	pool->stored_room =
-		OBJECT_HEADER_MAX +
-		PACK_FRAMES_MAX * object_frame_bound(OBJECT_FRAME_SIZE);
+		room_before_data() +
+		(PACK_FRAMES_MAX - 1) * object_frame_bound(OBJECT_FRAME_SIZE);
 	pool->workers = calloc((size_t) pool->nworkers, sizeof(*pool->workers));
 	if (pool->workers == NULL)
 		status = err_set(err, ST_NOMEM, "out of memory");

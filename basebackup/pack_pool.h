@@ -25,6 +25,9 @@
 #define PACK_DATA_MAX   ((size_t) 16 << 20)
 #define PACK_FRAMES_MAX (1 + PACK_DATA_MAX / OBJECT_FRAME_SIZE)
 
+/* What the pool adds to a table: a line that tells the frames' lengths. */
+#define PACK_TABLE_END ((size_t) 11 + PACK_FRAMES_MAX * 9 + 3)
+
 /* Data, and digest objects, which are laid out in the same way. */
 enum pack_kind
 {
@@ -38,7 +41,8 @@ struct pack
 {
 	enum pack_kind kind;
 	uint32_t n;
-	char *table; /* OBJECT_FRAME_SIZE bytes of room */
+	char *table; /* OBJECT_FRAME_SIZE bytes of room, PACK_TABLE_END of them
+				  * to be left */
 	size_t table_len;
 	uint8_t *data; /* PACK_DATA_MAX bytes of room */
 	size_t data_len;

@@ -209,6 +209,7 @@ compare_numbers(const void *a, const void *b, void *arg)
 enum status
 packlist_done(struct packlist *list, struct err *err)
 {
+	free(list->order);
 	list->order = calloc((size_t) list->count + 1, sizeof(*list->order));
 	if (list->order == NULL)
 		return nomem(err);
@@ -220,7 +221,7 @@ packlist_done(struct packlist *list, struct err *err)
 		if (compare(&list->entries[list->order[i - 1]],
 					&list->entries[list->order[i]]) == 0)
 			return err_set(err, ST_CORRUPT, "a pack occurs twice");
-	return tempfile_rewind(list->file, err);
+	return tempfile_length(list->file, &list->len, err);
 }
 
 uint32_t

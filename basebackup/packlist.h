@@ -44,7 +44,10 @@ extern enum status
 packlist_add(struct packlist *list, const struct manifest_pack *pack,
 			 struct err *err) ERR_CHECK;
 
-/* All have been added.  ST_CORRUPT if one came twice. */
+/*
+ * All have been added; more may follow, and then this again.  ST_CORRUPT if
+ * one came twice.
+ */
 extern enum status
 packlist_done(struct packlist *list, struct err *err) ERR_CHECK;
 

@@ -21,7 +21,7 @@ struct publication
 	const char *backup_id;
 	struct pack_pool *pool;
 	const struct pack_writer *packs; /* finished */
-	const struct base *base;         /* NULL: there is none */
+	const struct base *base; /* whose packs are referred to; NULL: none */
 	struct manifest_writer *manifest;
 	struct receive_result received;
 	struct manifest_summary summary;

@@ -172,6 +172,8 @@ take_chunk(void *arg, const struct jsonl_line *line, struct err *err)
 	uint64_t length;
 	enum status st;
 
+	if (jsonl_find(line, "frames") != NULL)
+		return ST_OK; /* the last line */
 	if ((st = jsonl_get_uint(line, "length", MANIFEST_PACK_DATA, &length,
 							 err)) != ST_OK ||
 		(st = jsonl_get_text(line, "crc32c", &crc, err)) != ST_OK)

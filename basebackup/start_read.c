@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "basebackup/decode.h"
 #include "basebackup/jsonl.h"
 
 #define START_BYTES_MAX ((size_t) 1 << 20)
@@ -47,6 +48,24 @@ take_bases(const struct jsonl_line *line, struct backup_start *out,
 }
 
 static enum status
+take_key(const struct jsonl_line *line, struct backup_start *out,
+		 struct err *err)
+{
+	const char *text;
+	enum status status;
+
+	if (jsonl_find(line, "digest_key") == NULL)
+		return ST_OK;
+	status = jsonl_get_text(line, "digest_key", &text, err);
+	if (status != ST_OK)
+		return status;
+	if (!hex_decode(text, out->digest_key, sizeof(out->digest_key)))
+		return jsonl_invalid(line, "digest_key", err);
+	out->has_digest_key = true;
+	return ST_OK;
+}
+
+static enum status
 take_line(void *arg, const struct jsonl_line *line, struct err *err)
 {
 	struct reading *r = arg;
@@ -65,7 +84,8 @@ take_line(void *arg, const struct jsonl_line *line, struct err *err)
 	if (status != ST_OK)
 		return status;
 	(void) snprintf(r->out->host, sizeof(r->out->host), "%s", text);
-	return take_bases(line, r->out, err);
+	status = take_key(line, r->out, err);
+	return status == ST_OK ? take_bases(line, r->out, err) : status;
 }
 
 enum status

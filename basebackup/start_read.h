@@ -4,15 +4,20 @@
 #ifndef BASEBACKUP_START_READ_H
 #define BASEBACKUP_START_READ_H
 
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "basebackup/backup_id.h"
+#include "basebackup/page.h"
 #include "common/err.h"
 #include "common/repo.h"
 
 struct backup_start
 {
 	char host[256];
+	bool has_digest_key;
+	uint8_t digest_key[PAGE_KEY_BYTES];
 	size_t nbases;
 	char (*bases)[BACKUP_ID_MAX]; /* their ids */
 };

@@ -1,17 +1,18 @@
 #!/usr/bin/python3
 """Made tests/golden/v1, once: objects by walship's code, backups by the tests'.
 
-    WALSHIP_BUILD=build tests/golden/generate.py tests/golden/v1 [third]
+    WALSHIP_BUILD=build tests/golden/generate.py tests/golden/v1 [third|fourth]
 
 What was released as version 1 is read for ever, so these bytes stay as they
-are: the folder to be made must not exist, or only its third backup is made.  A
-next version gets its own.
+are: the folder to be made must not exist, or only its third or fourth backup is
+made.  A next version gets its own.
 
 key                       a key file, for tests only
 sealed/, unsealed/        an object of every kind, below its logical name
 objects.json              their content: name, kind, length, SHA-256
-repository/               three small backups, each built on the one before,
-                          and the WAL that they need; sealed
+repository/               three small backups, each built on the one before, a
+                          fourth that stands alone and whose packs tell their
+                          pages and frames, and the WAL that they need; sealed
 repository.json           their files: path (in hex), size, SHA-256, mode
 """
 
@@ -44,6 +45,7 @@ KEY = bytes(range(32))
 FULL = "0000000000200028-00000001-20260102T030405Z"
 SECOND = "0000000000400028-00000001-20260103T030405Z"
 THIRD = "0000000000600028-00000001-20260104T030405Z"
+FOURTH = "0000000000800028-00000001-20260105T030405Z"
 DIGEST_KEY = bytes(range(16, 32))
 SEGMENT_SIZE = 1 << 20
 PAGE = 8192
@@ -225,6 +227,26 @@ def write_third(folder: Path, pages: list[bytes]) -> None:
     write_json(folder / "repository.json", {**index, THIRD: made.index})
 
 
+def write_fourth(folder: Path, pages: list[bytes]) -> None:
+    """A backup whose packs another could use, had it died."""
+    repository = Repository(folder / "repository", SYSTEM, KEY)
+    fourth = Backup(repository, FOURTH, frame_size=16384)
+    fourth.summary = summary(0x800028, "golden, whose packs tell their frames")
+    fourth.summary |= {"full": FOURTH, "digest_key": DIGEST_KEY.hex()}
+    fourth.put_start()
+    made = Files(fourth)
+    add_common(made, b"START WAL LOCATION: 0/800028\n")
+    table = b"".join(pages[1:5]) + b"end"
+    pack = fourth.put_pack([(b"base/1/1259", 0, table)], pages_table)
+    made.add(b"base/1/1259", table, [(pack, 0, len(table))])
+    fourth.put_manifest()
+    for number in (7, 8):
+        name = f"wal/00000001/0000000100000000{number:08X}"
+        repository.put(objects.KIND_WAL, name, objects.cut(wal_segment(number)))
+    index = json.loads((folder / "repository.json").read_bytes())
+    write_json(folder / "repository.json", {**index, FOURTH: made.index})
+
+
 def write_repository(folder: Path) -> None:
     repository = Repository(folder / "repository", SYSTEM, KEY)
     pages = [noise(PAGE, f"page {number}") for number in range(5)]
@@ -269,13 +291,14 @@ def main() -> None:
     folder = Path(sys.argv[1])
     pages = [noise(PAGE, f"page {number}") for number in range(6)]
     if len(sys.argv) > 2:
-        write_third(folder, pages)
+        {"third": write_third, "fourth": write_fourth}[sys.argv[2]](folder, pages)
         return
     folder.mkdir()
     (folder / "key").write_text(objects.key_line(KEY), encoding="utf-8")
     write_objects(folder)
     write_repository(folder)
     write_third(folder, pages)
+    write_fourth(folder, pages)
 
 
 if __name__ == "__main__":

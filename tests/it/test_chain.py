@@ -6,56 +6,24 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import lz4.block
 import pytest
 
-from ground.host import Daemon, run, wait_for
+from ground.chain import Chain
+from ground.host import wait_for
 from ground.pg import Cluster, ClusterFactory
 from ground.programs import Programs
 from ground.roots import PG_USER
-from ground.site import Site
-from ground.stored import Contents, Manifest, Stored, crc32c, stored_by
+from ground.stored import Contents, Manifest, crc32c
 
 PAGE = 8192
-
-
-class Chain(Site):
-    """A primary whose backups form a chain, and ways to look at them."""
-
-    def stored(self) -> Stored:
-        return stored_by(self.config, self.primary.system_identifier(), None)
-
-    def full(self) -> str:
-        return self.backup("--full")
-
-    def report(self) -> dict[str, Any]:
-        return self.stored().reports("backup")[-1]
-
-    def restored(self, backup: str) -> Cluster:
-        """The backup's files, checked against the server's own manifest."""
-        copy = self.copy()
-        self.run("restore", backup, f"--target-dir={copy.data}").check()
-        copy.verifybackup(copy.data, "--no-parse-wal").check()
-        return copy
-
-    def rebuilt(self, backup: str, target: Path) -> None:
-        """The same by the second reader."""
-        self.stored().rebuild(backup, target)
-        run(["chown", "-R", f"{PG_USER}:{PG_USER}", str(target)]).check()
-        self.primary.verifybackup(target, "--no-parse-wal").check()
 
 
 @pytest.fixture
 def chain(walship: Programs, new_cluster: ClusterFactory, dir_config: Path) -> Chain:
     made = Chain(walship, new_cluster, dir_config, checksums=True)
-    made.primary.sql(
-        "create table big as select i, repeat(md5(i::text), 20) as t"
-        " from generate_series(1, 60000) i"
-    )
-    made.primary.sql("create index on big (i)")
-    made.primary.sql("vacuum (freeze, analyze) big")
+    made.make_big()
     return made
 
 
@@ -406,11 +374,7 @@ def test_a_pack_that_is_gone(chain: Chain) -> None:
 def test_two_at_once(chain: Chain, work_dir: Path) -> None:
     chain.backup()
     chain.primary.sql("update big set i = -i where i % 100 = 0")
-    command = ["setpriv", f"--reuid={PG_USER}", f"--regid={PG_USER}", "--clear-groups"]
-    command += ["--", str(chain.programs.path("walship")), "backup"]
-    command += [f"--config={chain.config}", "--checkpoint=fast"]
-    command += [f"--dbname={chain.primary.dsn()}"]
-    both = [Daemon(command, work_dir / f"log{n}") for n in range(2)]
+    both = [chain.begin(work_dir / f"log{n}") for n in range(2)]
     for one in both:
         wait_for(lambda one=one: not one.running(), "the backup ends")
     made = chain.stored().backups()

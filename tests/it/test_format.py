@@ -436,7 +436,8 @@ def test_golden_backups_are_listed(walship: Programs, golden_config: Path) -> No
     done = walship.run("walship", "list", "--json", f"--config={golden_config}")
     listed = json.loads(done.check().out)
     assert [one["id"] for one in listed] == sorted(golden_backups())
-    assert [one["type"] for one in listed] == ["full", "incremental", "incremental"]
+    types = ["full", "incremental", "incremental", "full"]
+    assert [one["type"] for one in listed] == types
     for one in listed:
         assert one["state"] == "complete"
         assert one["wal"] == "ok"

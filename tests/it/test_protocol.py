@@ -19,6 +19,7 @@ MAX_AGE = 2  # M, in ticks
 TICKS = 3
 
 Pack = tuple[str, int]
+NONE: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Manifest:
 @dataclass(frozen=True)
 class Start:
     backup: str
-    base: str
+    bases: frozenset[str]
     time: int
 
 
@@ -87,7 +88,7 @@ class Backup:
     name: str
     own_packs: int
     step: str = "choose"
-    base: str = ""
+    bases: frozenset[str] = NONE
     refers: frozenset[Pack] = frozenset()
     put_at: int = 0
     checked_at: int = 0
@@ -108,28 +109,31 @@ class Backup:
         yield from getattr(self, f"_{self.step}")(store, rules)
 
     def _choose(self, store: Store, _: Rules) -> Iterator[tuple[Backup, Store]]:
-        yield replace(self, step="start"), store
-        for manifest in store.manifests:
-            if store.counts(manifest):
-                base = replace(self, base=manifest.backup, refers=manifest.packs)
-                yield replace(base, step="start"), store
+        none: tuple[str | None, frozenset[Pack]] = (None, frozenset())
+        chosen = [none]
+        chosen += [(m.backup, m.packs) for m in store.manifests if store.counts(m)]
+        unfinished = [none]
         for start in store.starts:
-            # One that died: its packs may be of use.
+            # One that died, or still runs: its packs may be of use.
             if not store.finished(start.backup) and start.backup != self.name:
                 packs = frozenset(p for p in store.packs if p[0] == start.backup)
-                base = replace(self, base=start.backup, refers=packs)
-                yield replace(base, step="start"), store
+                unfinished.append((start.backup, packs))
+        for base, packs in chosen:
+            for dead, stored in unfinished:
+                bases = frozenset(name for name in (base, dead) if name is not None)
+                made = replace(self, bases=bases, refers=packs | stored)
+                yield replace(made, step="start"), store
 
     def _start(self, store: Store, rules: Rules) -> Iterator[tuple[Backup, Store]]:
         put = replace(
-            store, starts=store.starts | {Start(self.name, self.base, store.now)}
+            store, starts=store.starts | {Start(self.name, self.bases, store.now)}
         )
-        following = "look" if self.base and rules.lists_base else "pack"
+        following = "look" if self.bases and rules.lists_base else "pack"
         yield replace(self, step=following, put_at=store.now), put
 
     def _look(self, store: Store, _: Rules) -> Iterator[tuple[Backup, Store]]:
         known = {start.backup for start in store.starts}
-        if self.base in store.expired or self.base not in known:
+        if self.bases & store.expired or not self.bases <= known:
             # It would begin again; here that is another backup.
             marked = replace(store, expired=store.expired | {self.name})
             yield replace(self, step="end"), marked
@@ -212,13 +216,15 @@ class Expiry:
                     keep |= manifest.packs
         if rules.keeps_for_starts:
             for start in store.live_starts():
-                base = store.manifest(start.base)
-                keep |= {p for p in store.packs if p[0] in (start.base, start.backup)}
-                keep |= base.packs if base else set()
+                owners = {start.backup, *start.bases}
+                keep |= {p for p in store.packs if p[0] in owners}
+                for name in start.bases:
+                    base = store.manifest(name)
+                    keep |= base.packs if base else set()
         doomed = store.packs - keep
-        needed = {start.base for start in store.live_starts()}
-        if not rules.keeps_base_manifests:
-            needed = set()
+        needed: set[str] = set()
+        if rules.keeps_base_manifests:
+            needed = needed.union(*(s.bases for s in store.live_starts()))
         owners = {pack[0] for pack in store.packs - doomed}
         emptied = sorted(store.expired - owners - needed)
         return replace(
@@ -301,7 +307,11 @@ def repository() -> Store:
     return Store(
         now=0,
         starts=frozenset(
-            {Start("a", "", -9), Start("b", "a", -9), Start("c", "b", -9)}
+            {
+                Start("a", NONE, -9),
+                Start("b", frozenset("a"), -9),
+                Start("c", frozenset("b"), -9),
+            }
         ),
         manifests=frozenset({first, second}),
         expired=frozenset(),
@@ -314,7 +324,7 @@ def hollow() -> Store:
     first = Manifest("a", frozenset({("a", 0)}))
     return Store(
         now=0,
-        starts=frozenset({Start("a", "", -9), Start("b", "a", -9)}),
+        starts=frozenset({Start("a", NONE, -9), Start("b", frozenset("a"), -9)}),
         manifests=frozenset({first, Manifest("b", first.packs)}),
         expired=frozenset(),
         packs=first.packs,
@@ -325,16 +335,31 @@ def single() -> Store:
     packs = frozenset({("a", 0)})
     return Store(
         now=0,
-        starts=frozenset({Start("a", "", -9)}),
+        starts=frozenset({Start("a", NONE, -9)}),
         manifests=frozenset({Manifest("a", packs)}),
         expired=frozenset(),
         packs=packs,
     )
 
 
+def died() -> Store:
+    """No backup, but packs of one that died."""
+    return Store(
+        now=0,
+        starts=frozenset({Start("c", NONE, -9)}),
+        manifests=frozenset(),
+        expired=frozenset(),
+        packs=frozenset({("c", 0), ("c", 1)}),
+    )
+
+
 SCENES: dict[str, State] = {
     "backup, expiry": (repository(), (Backup("x", 1), Expiry())),
     "backup, two expiries": (hollow(), (Backup("x", 1), Expiry(), Expiry())),
+    "backup after one that died, two expiries": (
+        died(),
+        (Backup("x", 1), Expiry(), Expiry()),
+    ),
     "two backups, expiry": (single(), (Backup("x", 0), Backup("y", 0), Expiry())),
 }
 
@@ -356,6 +381,9 @@ def test_no_order_of_steps_loses_a_backup(scene: str) -> None:
         ("keeps_for_manifests", "backup, expiry"),
         ("lists_after_mark", "backup, expiry"),
         ("keeps_base_manifests", "backup, two expiries"),
+        ("lists_base", "backup after one that died, two expiries"),
+        ("checks_age", "backup after one that died, two expiries"),
+        ("keeps_for_starts", "backup after one that died, two expiries"),
     ],
 )
 def test_each_guard_is_needed(guard: str, scene: str) -> None:

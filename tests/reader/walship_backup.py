@@ -414,13 +414,16 @@ def read_pack(repository: Repository, pack: Pack) -> bytes:
     data = b"".join(plain[1:])
     require(len(data) <= PACK_DATA_MAX, f"{pack.name} is too long")
     if pack.kind == "pack":
-        check_table(pack.name, plain[0], data)
+        check_table(pack.name, plain[0], data, pack.frames[1:])
     return data
 
 
-def check_table(name: str, table: bytes, data: bytes) -> None:
+def check_table(name: str, table: bytes, data: bytes, frames: list[int]) -> None:
     at = 0
-    for line in parse_lines(table):
+    lines = list(parse_lines(table))
+    if lines and "frames" in lines[-1]:
+        require(lines.pop()["frames"] == frames, f"{name}: its table has other frames")
+    for line in lines:
         path = path_member(line, "path")
         count(line, "at")
         length = count(line, "length")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -117,8 +118,16 @@ class Backup:
         name = f"backup/{self.identifier}/start"
         self.repository.put(objects.KIND_START, name, [text_of([members])])
 
-    def put_pack(self, chunks: list[tuple[bytes, int, bytes]]) -> int:
-        """Chunks are path, offset and content; the pack's index."""
+    def put_pack(
+        self,
+        chunks: list[tuple[bytes, int, bytes]],
+        pages: Callable[[bytes], bytes] | None = None,
+    ) -> int:
+        """Chunks are path, offset and content; the pack's index.
+
+        pages tells the entries of a chunk's pages; then the table is one that a
+        later backup can use.
+        """
         own = sum(line["backup"] == self.identifier for line in self.packs)
         name = f"backup/{self.identifier}/pack/{own:08x}"
         table = [
@@ -127,11 +136,20 @@ class Backup:
                 "at": at,
                 "length": len(data),
                 "crc32c": crc32c_hex(data),
+                **({"pages": base64.b64encode(pages(data)).decode()} if pages else {}),
             }
             for path, at, data in chunks
         ]
         data = b"".join(data for _, _, data in chunks)
         plains = [text_of(table), *objects.cut(data, self.frame_size)]
+        if pages is not None:
+            # How long a frame is does not depend on the object that it is in.
+            system = self.repository.system_identifier
+            identity = Identity(objects.KIND_PACK, system, name)
+            parts = objects.make_object(
+                identity, plains, self.repository.key, self.frame_size
+            )
+            plains[0] += text_of([{"frames": [len(part) for part in parts[2:]]}])
         # The table may not be longer than a frame either.
         assert len(plains[0]) <= self.frame_size
         parts = self.repository.put(objects.KIND_PACK, name, plains, self.frame_size)

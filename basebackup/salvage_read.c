@@ -1,0 +1,378 @@
+/*
+ * salvage_read.c - the tables of a dead backup's packs
+ */
+#include "basebackup/salvage_internal.h"
+
+#include <inttypes.h>
+#include <sodium.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "basebackup/jsonl.h"
+#include "basebackup/page.h"
+#include "basebackup/path_hash.h"
+#include "basebackup/tempfile.h"
+#include "common/log.h"
+
+/* What is fetched of a pack at first: most tables are shorter. */
+#define FIRST_BYTES ((uint64_t) 128 << 10)
+
+/* The entries of a chunk: no page is smaller. */
+#define CHUNK_BYTES_MAX ((size_t) MANIFEST_PACK_DATA / 1024 * PAGE_ENTRY_BYTES)
+
+struct packs
+{
+	size_t prefix_len;
+	size_t count, room;
+	struct listed
+	{
+		uint32_t n;
+		uint64_t size;
+	} * list;
+};
+
+/* A pack whose table is read. */
+struct reading
+{
+	const struct salvage_source *source;
+	struct salvage_index *index;
+	const char *backup_id;
+	uint32_t n;
+	uint64_t size;
+	char name[OBJECT_NAME_MAX + 1];
+	struct object obj;
+	struct object_codec *codec;
+	uint8_t *stored; /* the pack's beginning */
+	size_t stored_len, stored_room;
+	uint8_t *table;
+	size_t table_len;
+	uint8_t *entries;
+	uint32_t number; /* it will have in the base's list */
+	uint64_t position;
+	char *path; /* of the last run */
+	bool ended; /* by the line that tells the frames */
+	int64_t frames[MANIFEST_FRAMES_MAX];
+	size_t nframes;
+};
+
+static enum status
+nomem(struct err *err)
+{
+	return err_set(err, ST_NOMEM, "out of memory");
+}
+
+static enum status
+see_pack(void *arg, const struct store_entry *entry, struct err *err)
+{
+	struct packs *packs = arg;
+	const char *digits = entry->key + packs->prefix_len;
+
+	if (strlen(digits) != 8 || strspn(digits, "0123456789abcdef") != 8)
+		return ST_OK;
+	if (packs->count == packs->room)
+	{
+		size_t room = packs->room == 0 ? 64 : 2 * packs->room;
+		struct listed *grown = reallocarray(packs->list, room, sizeof(*grown));
+
+		if (grown == NULL)
+			return nomem(err);
+		packs->list = grown;
+		packs->room = room;
+	}
+	packs->list[packs->count++] = (struct listed){
+		(uint32_t) strtoul(digits, NULL, 16), entry->stat.size_bytes};
+	return ST_OK;
+}
+
+static enum status
+take_bytes(void *arg, const void *data, size_t len, struct err *err)
+{
+	struct reading *r = arg;
+
+	if (len > r->stored_room - r->stored_len)
+		return err_set(err, ST_CORRUPT, "the store sent more than asked for");
+	memcpy(r->stored + r->stored_len, data, len);
+	r->stored_len += len;
+	return ST_OK;
+}
+
+/* Has at least the pack's first want bytes in r->stored. */
+static enum status
+fetch(struct reading *r, uint64_t want, struct err *err)
+{
+	char key[STORE_KEY_MAX];
+
+	if (want > r->size || want > r->stored_room)
+		return err_set(err, ST_CORRUPT, "it is too short");
+	if (r->stored_len >= want)
+		return ST_OK;
+	repo_key(key, r->source->repo->system_identifier, r->name);
+	return store_get(r->source->repo->store, key, r->stored_len,
+					 want - r->stored_len, take_bytes, r, err);
+}
+
+/* Header and table, authenticated. */
+static enum status
+open_table(struct reading *r, struct err *err)
+{
+	const struct object_id id = {OBJECT_PACK,
+								 r->source->repo->system_identifier, r->name};
+	size_t len = 0;
+	enum status st;
+
+	r->stored_len = 0;
+	st = fetch(r, r->size < FIRST_BYTES ? r->size : FIRST_BYTES, err);
+	if (st == ST_OK)
+		st = object_parse(&r->obj, &id, r->stored, r->stored_len,
+						  r->source->repo->ring, err);
+	if (st == ST_OK)
+		st = object_frame_length(&r->obj, r->stored + r->obj.header_len,
+								 r->stored_len - r->obj.header_len, &len, err);
+	if (st == ST_OK && (len == 0 || r->obj.frame_size > OBJECT_FRAME_SIZE))
+		st = err_set(err, ST_CORRUPT, "it is too short");
+	if (st == ST_OK)
+		st = fetch(r, r->obj.header_len + len, err);
+	if (st == ST_OK)
+		st = object_open_frame(
+			&r->obj, r->codec, 0, r->obj.header_len + len == r->size,
+			r->stored + r->obj.header_len, len, r->table, &r->table_len, err);
+	r->frames[0] = (int64_t) len;
+	return st;
+}
+
+/* The stored length of each frame of data. */
+static enum status
+take_frames(struct reading *r, const struct jsonl_line *line, struct err *err)
+{
+	const struct jsonl_member *m = jsonl_find(line, "frames");
+
+	if (m->type != JSONL_NUMBERS || m->width != 0 ||
+		m->count > MANIFEST_FRAMES_MAX - 1)
+		return jsonl_invalid(line, "frames", err);
+	for (size_t i = 0; i < m->count; i++)
+	{
+		if (m->numbers[i] <= 0 || m->numbers[i] > UINT32_MAX)
+			return jsonl_invalid(line, "frames", err);
+		r->frames[1 + i] = m->numbers[i];
+	}
+	r->nframes = 1 + m->count;
+	r->ended = true;
+	return ST_OK;
+}
+
+/* A new run, beginning with its path. */
+static enum status
+begin_run(struct reading *r, const char *path, struct err *err)
+{
+	struct salvage_index *index = r->index;
+	uint32_t path_len = (uint32_t) strlen(path);
+	enum status st;
+
+	if (index->nruns == index->runs_room)
+	{
+		size_t room = index->runs_room == 0 ? 256 : 2 * index->runs_room;
+		struct salvage_run *grown =
+			reallocarray(index->runs, room, sizeof(*grown));
+
+		if (grown == NULL)
+			return nomem(err);
+		index->runs = grown;
+		index->runs_room = room;
+	}
+	free(r->path);
+	r->path = strdup(path);
+	if (r->path == NULL)
+		return nomem(err);
+	index->runs[index->nruns++] =
+		(struct salvage_run){.path = path_hash(PATH_HASH_SEED, path),
+							 .at = index->chunks_len,
+							 .len = (uint32_t) sizeof(path_len) + path_len,
+							 .number = r->number};
+	index->chunks_len += sizeof(path_len) + path_len;
+	st = tempfile_write(index->chunks, &path_len, sizeof(path_len), err);
+	if (st == ST_OK)
+		st = tempfile_write(index->chunks, path, path_len, err);
+	return st;
+}
+
+static enum status
+add_chunk(struct reading *r, const char *path,
+		  const struct salvage_chunk *chunk, size_t entries_len,
+		  struct err *err)
+{
+	struct salvage_index *index = r->index;
+	size_t len = sizeof(*chunk) + entries_len;
+	enum status st = ST_OK;
+
+	if (r->path == NULL || strcmp(r->path, path) != 0)
+		st = begin_run(r, path, err);
+	if (st == ST_OK)
+		st = tempfile_write(index->chunks, chunk, sizeof(*chunk), err);
+	if (st == ST_OK)
+		st = tempfile_write(index->chunks, r->entries, entries_len, err);
+	if (st != ST_OK)
+		return st;
+	index->chunks_len += len;
+	index->runs[index->nruns - 1].len += (uint32_t) len;
+	return ST_OK;
+}
+
+/* A jsonl_sink.  A chunk without digests of its pages is of no use. */
+static enum status
+take_line(void *arg, const struct jsonl_line *line, struct err *err)
+{
+	struct reading *r = arg;
+	const struct jsonl_member *pages = jsonl_find(line, "pages");
+	const struct jsonl_member *path = jsonl_find(line, "path");
+	struct salvage_chunk chunk = {.position = (uint32_t) r->position};
+	uint64_t at, length;
+	size_t len = 0, want;
+	enum status st;
+
+	if (r->ended)
+		return jsonl_invalid(line, "frames", err);
+	if (jsonl_find(line, "frames") != NULL)
+		return take_frames(r, line, err);
+	if ((st = jsonl_get_uint(line, "at", INT64_MAX, &at, err)) != ST_OK ||
+		(st = jsonl_get_uint(line, "length", MANIFEST_PACK_DATA - r->position,
+							 &length, err)) != ST_OK)
+		return st;
+	r->position += length;
+	if (pages == NULL || pages->type != JSONL_TEXT || path == NULL ||
+		path->type != JSONL_TEXT || at % r->source->page_size != 0)
+		return ST_OK;
+	want = ((size_t) length + r->source->page_size - 1) /
+		   r->source->page_size * PAGE_ENTRY_BYTES;
+	if (sodium_base642bin(r->entries, CHUNK_BYTES_MAX, pages->text,
+						  strlen(pages->text), NULL, &len, NULL,
+						  sodium_base64_VARIANT_ORIGINAL) != 0 ||
+		len != want)
+		return jsonl_invalid(line, "pages", err);
+	chunk.at = at;
+	chunk.length = (uint32_t) length;
+	return add_chunk(r, path->text, &chunk, len, err);
+}
+
+/* Do the frames make up the object, and its content? */
+static bool
+adds_up(const struct reading *r)
+{
+	uint64_t frame_size = r->obj.frame_size;
+	uint64_t stored = r->obj.header_len;
+
+	for (size_t i = 0; i < r->nframes; i++)
+		stored += (uint64_t) r->frames[i];
+	return r->ended && stored == r->size &&
+		   r->table_len + r->position == r->obj.plain_len &&
+		   r->nframes - 1 == (r->position + frame_size - 1) / frame_size;
+}
+
+/* Only when a whole table is good does the pack count. */
+static enum status
+read_pack(struct reading *r, struct err *err)
+{
+	struct salvage_index *index = r->index;
+	struct manifest_pack pack = {.backup = r->backup_id,
+								 .n = r->n,
+								 .header = r->obj.header,
+								 .frames = r->frames};
+	size_t nruns = index->nruns;
+	enum status st;
+
+	r->position = 0;
+	r->ended = false;
+	free(r->path);
+	r->path = NULL;
+	repo_pack_name(r->name, r->backup_id, r->n);
+	st = open_table(r, err);
+	if (st == ST_OK)
+		st = jsonl_parse(r->table, r->table_len, take_line, r, err);
+	if (st == ST_OK && !adds_up(r))
+		st = err_set(err, ST_CORRUPT, "its table does not tell its frames");
+	if (st == ST_OK)
+	{
+		pack.header_len = r->obj.header_len;
+		pack.nframes = r->nframes;
+		pack.data_len = (uint32_t) r->position;
+		st = base_add_pack(r->source->base, &pack, err);
+	}
+	object_wipe(&r->obj);
+	if (st == ST_OK)
+	{
+		r->number++;
+		index->npacks++;
+		return ST_OK;
+	}
+	index->nruns = nruns;
+	if (st != ST_CORRUPT && st != ST_AUTH && st != ST_MISSING)
+		return err_context(err, "\"%s\"", r->name);
+	(void) err_context(err, "cannot use \"%s\" of a backup that died",
+					   r->name);
+	log_err_warning(err);
+	return ST_OK;
+}
+
+static enum status
+list_packs(const struct salvage_source *source, const char *backup_id,
+		   struct packs *out, struct err *err)
+{
+	char prefix[STORE_KEY_MAX];
+
+	(void) snprintf(prefix, sizeof(prefix), "%" PRIu64 "/backup/%s/pack/",
+					source->repo->system_identifier, backup_id);
+	out->prefix_len = strlen(prefix);
+	return store_list(source->repo->store, prefix, NULL, false, see_pack, out,
+					  err);
+}
+
+/* On failure, too, r is to be freed. */
+static enum status
+reading_open(struct reading *r, struct err *err)
+{
+	r->stored_room = OBJECT_HEADER_MAX + object_frame_bound(OBJECT_FRAME_SIZE);
+	r->stored = malloc(r->stored_room);
+	r->table = malloc(OBJECT_FRAME_SIZE);
+	r->entries = malloc(CHUNK_BYTES_MAX);
+	if (r->stored == NULL || r->table == NULL || r->entries == NULL)
+		return nomem(err);
+	return object_codec_new(&r->codec, err);
+}
+
+static void
+reading_free(struct reading *r)
+{
+	object_codec_free(r->codec);
+	free(r->stored);
+	free(r->table);
+	free(r->entries);
+	free(r->path);
+	free(r);
+}
+
+enum status
+salvage_read_backup(const struct salvage_source *source, const char *backup_id,
+					struct salvage_index *index, struct err *err)
+{
+	struct packs packs = {.count = 0};
+	struct reading *r = calloc(1, sizeof(*r));
+	enum status st;
+
+	if (r == NULL)
+		return nomem(err);
+	r->source = source;
+	r->index = index;
+	r->backup_id = backup_id;
+	r->number = packlist_count(base_packs(source->base));
+	st = reading_open(r, err);
+	if (st == ST_OK)
+		st = list_packs(source, backup_id, &packs, err);
+	for (size_t i = 0; st == ST_OK && i < packs.count; i++)
+	{
+		r->n = packs.list[i].n;
+		r->size = packs.list[i].size;
+		st = read_pack(r, err);
+	}
+	free(packs.list);
+	reading_free(r);
+	return st;
+}
