@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "basebackup/repo_each.h"
+
 /* Room for the header and a summary with a label of usual length. */
 #define FIRST_READ ((uint64_t) 16 << 10)
 
@@ -198,6 +200,13 @@ read_summary(struct repo *repo, struct catalog_backup *backup, struct err *err)
 	return st;
 }
 
+/* What is found out about each of the catalogue's backups. */
+struct examined
+{
+	struct catalog *catalog;
+	bool *drop; /* it does not count */
+};
+
 /* Learns a backup's state; *drop tells that it does not count. */
 static enum status
 examine(struct repo *repo, struct catalog_backup *backup, bool *drop,
@@ -242,41 +251,65 @@ examine(struct repo *repo, struct catalog_backup *backup, bool *drop,
 	return st;
 }
 
+/* A repo_visitor: the state of backup i; its summary, if it is complete. */
+static enum status
+examine_item(struct repo *repo, size_t i, void *arg, struct err *err)
+{
+	struct examined *x = arg;
+
+	return examine(repo, &x->catalog->backups[i], &x->drop[i], err);
+}
+
+/* Leaves out those that do not count. */
+static void
+compact(struct catalog *catalog, const bool *drop, bool expired_too)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < catalog->nbackups; i++)
+	{
+		struct catalog_backup *b = &catalog->backups[i];
+
+		if (drop[i] || (b->state == BACKUP_EXPIRED && !expired_too))
+			free(b->why);
+		else if (kept++ < i)
+			catalog->backups[kept - 1] = *b;
+	}
+	catalog->nbackups = kept;
+}
+
 static enum status
 load(struct repo *repo, bool expired_too, struct catalog *out, struct err *err)
 {
 	struct catalog catalog = {0};
 	struct lister l = {.catalog = &catalog};
+	struct examined x = {.catalog = &catalog};
 	char prefix[STORE_KEY_MAX];
-	size_t kept = 0;
 	enum status st;
 
 	backup_prefix(prefix, repo, "");
 	l.prefix_len = strlen(prefix);
 	st = store_list(repo->store, prefix, NULL, true, add_backup, &l, err);
-	for (size_t i = 0; st == ST_OK && i < catalog.nbackups; i++)
-	{
-		bool drop = false;
-
-		st = examine(repo, &catalog.backups[i], &drop, err);
-		if (catalog.backups[i].state == BACKUP_EXPIRED && !expired_too)
-			drop = true;
-		if (st == ST_OK && !drop)
-		{
-			struct catalog_backup backup = catalog.backups[i];
-
-			catalog.backups[i].why = NULL;
-			catalog.backups[kept++] = backup;
-		}
-	}
-	if (st != ST_OK)
+	x.drop = calloc(catalog.nbackups + 1, sizeof(*x.drop));
+	if (x.drop == NULL)
 	{
 		catalog_free(&catalog);
-		return err_context(err, "could not read the list of backups");
+		return nomem(err);
 	}
-	catalog.nbackups = kept;
-	*out = catalog;
-	return ST_OK;
+	if (st == ST_OK)
+		st = repo_each(repo, catalog.nbackups, examine_item, &x, err);
+	if (st == ST_OK)
+	{
+		compact(&catalog, x.drop, expired_too);
+		*out = catalog;
+	}
+	else
+	{
+		catalog_free(&catalog);
+		err_context(err, "could not read the list of backups");
+	}
+	free(x.drop);
+	return st;
 }
 
 enum status

@@ -3,8 +3,8 @@
  *
  * There is no index: the catalogue is what a listing says (FORMAT.md section
  * 4).  One LIST finds the backups, one each tells its state, and one ranged
- * GET each reads its summary.  Backups that are marked as expired do not
- * count. Runs on the caller's repo handle, in its thread.
+ * GET each reads its summary, several at a time.  Backups that are marked as
+ * expired do not count.
  */
 #ifndef BASEBACKUP_CATALOG_H
 #define BASEBACKUP_CATALOG_H
@@ -47,7 +47,8 @@ struct catalog
  * Reads the catalogue of repo->system_identifier.  A manifest that is damaged
  * or needs another key makes its backup BACKUP_UNREADABLE; what may be a
  * passing trouble (ST_RETRY and the like) fails the whole.  An empty catalogue
- * is no error.  Without a keyring in repo every manifest is unreadable.  *out is freed with catalog_free.
+ * is no error.  Without a keyring in repo every manifest is unreadable.  *out
+ * is freed with catalog_free.
  */
 extern enum status catalog_load(struct repo *repo, struct catalog *out,
 								struct err *err) ERR_CHECK;

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "basebackup/repo_each.h"
 #include "basebackup/sweep.h"
 #include "basebackup/takeover.h"
 #include "basebackup/tree.h"
@@ -33,7 +35,15 @@ struct pack_lister
 	const char *backup;
 	struct wanted *wanted; /* by number */
 	size_t nwanted;
-	struct cold_list *cold;
+	struct pack_check *check;
+};
+
+/* The packs of several backups, looked for at a time. */
+struct pack_check
+{
+	const struct plan *plan;
+	pthread_mutex_t mutex; /* guards what follows */
+	struct restore_survey *survey;
 };
 
 static enum status
@@ -76,6 +86,7 @@ see_pack(void *arg, const struct store_entry *entry, struct err *err)
 {
 	struct pack_lister *l = arg;
 	struct wanted key, *found;
+	enum status st;
 
 	if (!parse_number(entry->key + l->prefix_len, &key.n))
 		return ST_OK;
@@ -88,20 +99,28 @@ see_pack(void *arg, const struct store_entry *entry, struct err *err)
 					   "pack \"backup/%s/pack/%08" PRIx32 "\" has %" PRIu64
 					   " bytes instead of %" PRIu64,
 					   l->backup, key.n, entry->stat.size_bytes, found->size);
-	return cold_add(l->cold, entry, err);
+	pthread_mutex_lock(&l->check->mutex);
+	st = cold_add(&l->check->survey->cold, entry, err);
+	pthread_mutex_unlock(&l->check->mutex);
+	return st;
 }
 
 /* The packs in use of one backup; *out is freed by free(). */
 static enum status
-collect_packs(const struct plan *plan, size_t backup, struct plan_pack *pack,
-			  struct wanted **out, size_t *count, struct err *err)
+collect_packs(const struct plan *plan, size_t backup, struct wanted **out,
+			  size_t *count, struct err *err)
 {
+	struct plan_pack *pack = malloc(sizeof(*pack));
 	struct wanted *wanted = calloc(plan->npacks + 1, sizeof(*wanted));
 	enum status st = ST_OK;
 	size_t n = 0;
 
-	if (wanted == NULL)
+	if (pack == NULL || wanted == NULL)
+	{
+		free(pack);
+		free(wanted);
 		return nomem(err);
+	}
 	for (uint32_t i = 0; st == ST_OK && i < plan->npacks; i++)
 	{
 		uint64_t size;
@@ -116,6 +135,7 @@ collect_packs(const struct plan *plan, size_t backup, struct plan_pack *pack,
 			size += pack->frames[f];
 		wanted[n++] = (struct wanted){.n = pack->n, .size = size};
 	}
+	free(pack);
 	if (st != ST_OK)
 	{
 		free(wanted);
@@ -127,25 +147,28 @@ collect_packs(const struct plan *plan, size_t backup, struct plan_pack *pack,
 	return ST_OK;
 }
 
+/* A repo_visitor: one backup's. */
 static enum status
-check_backup_packs(struct repo *repo, const struct plan *plan, size_t backup,
-				   struct plan_pack *pack, struct restore_survey *survey,
+check_backup_packs(struct repo *repo, size_t backup, void *arg,
 				   struct err *err)
 {
-	struct pack_lister l = {.backup = plan->backups[backup],
-							.cold = &survey->cold};
+	struct pack_check *check = arg;
+	const struct plan *plan = check->plan;
+	struct pack_lister l = {.backup = plan->backups[backup], .check = check};
 	char prefix[STORE_KEY_MAX];
 	size_t missing = 0;
 	uint32_t first = 0;
 	enum status st;
 
-	st = collect_packs(plan, backup, pack, &l.wanted, &l.nwanted, err);
+	st = collect_packs(plan, backup, &l.wanted, &l.nwanted, err);
 	if (st != ST_OK)
 		return st;
 	snprintf(prefix, sizeof(prefix), "%" PRIu64 "/backup/%s/pack/",
 			 repo->system_identifier, l.backup);
 	l.prefix_len = strlen(prefix);
-	survey->npacks += (uint32_t) l.nwanted;
+	pthread_mutex_lock(&check->mutex);
+	check->survey->npacks += (uint32_t) l.nwanted;
+	pthread_mutex_unlock(&check->mutex);
 	if (l.nwanted > 0)
 		st = store_list(repo->store, prefix, NULL, true, see_pack, &l, err);
 	for (size_t i = l.nwanted; st == ST_OK && i > 0; i--)
@@ -170,14 +193,12 @@ static enum status
 check_packs(struct repo *repo, const struct plan *plan,
 			struct restore_survey *survey, struct err *err)
 {
-	struct plan_pack *pack = malloc(sizeof(*pack));
-	enum status st = ST_OK;
+	struct pack_check check = {
+		.plan = plan, .mutex = PTHREAD_MUTEX_INITIALIZER, .survey = survey};
+	enum status st =
+		repo_each(repo, plan->nbackups, check_backup_packs, &check, err);
 
-	if (pack == NULL)
-		return nomem(err);
-	for (size_t i = 0; st == ST_OK && i < plan->nbackups; i++)
-		st = check_backup_packs(repo, plan, i, pack, survey, err);
-	free(pack);
+	pthread_mutex_destroy(&check.mutex);
 	return st == ST_OK ? cold_settle(&survey->cold, repo->store, err) : st;
 }
 

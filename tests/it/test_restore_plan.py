@@ -228,7 +228,7 @@ def test_no_transaction_after_the_backup(site: Site) -> None:
     assert "no target: to the end of the archive" in said
 
     # Nor does a backup that began later make it a target.
-    site.primary.sql("select pg_sleep(1.1)")
+    site.primary.sql("select pg_sleep(2.1)")
     later = site.backup()
     again = site.refuse(f"--target-time={target}")
     assert "lies behind all that the archive holds" in again
