@@ -9,6 +9,7 @@
 
 extern int cmd_backup(int argc, char **argv);
 extern int cmd_check(int argc, char **argv);
+extern int cmd_drill(int argc, char **argv);
 extern int cmd_expire(int argc, char **argv);
 extern int cmd_extract(int argc, char **argv);
 extern int cmd_list(int argc, char **argv);

@@ -8,8 +8,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "basebackup/recovery_options.h"
-
 static const char help[] =
 	"walship extract brings back a table, a database or some rows, as they "
 	"were.\n\n"
@@ -19,26 +17,8 @@ static const char help[] =
 	"  --database=DB            a dump of the database\n"
 	"  --database=DB --query=SQL  what the query returns, as CSV\n\n"
 	"  --output=FILE            must not exist; - for standard output\n"
-	"  --format=plain|custom    of a dump (default: plain)\n"
-	"  --scratch=DIR            restore in a directory of its own in DIR, which\n"
-	"                           needs room for the whole cluster (default:\n"
-	"                           /var/tmp)\n"
-	"  --bindir=DIR             where postgres, pg_dump and psql are\n"
-	"                           (default: /usr/lib/postgresql/VERSION/bin)\n"
-	"  --username=NAME          a superuser of the cluster (default: "
-	"postgres)\n"
-	"\nAs of the end of the archive, or of one of these:\n"
-	"  --target-time=TIME       like \"2026-11-21 13:30:00+01\"\n"
-	"  --target-lsn=LSN         like 0/3000060\n"
-	"  --target-xid=XID         the commit of a transaction\n"
-	"  --target-name=NAME       a point made by pg_create_restore_point()\n"
-	"  --target-immediate       the end of the backup\n"
-	"  --target-timeline=N      along this timeline (default: the newest)\n"
-	"  --target-inclusive, --target-exclusive\n"
-	"                           stop behind the target (default), or before\n"
-	"  --allow-gap              go on although WAL that may lie behind the\n"
-	"                           target is missing\n"
-	"  --thaw=DAYS              have the store bring back what is archived\n"
+	"  --format=plain|custom    of a dump (default: plain)\n" SCRATCH_PLACE_HELP
+	"\nAs of the end of the archive, or of one of these:\n" SCRATCH_TARGET_HELP
 	"\n" CLI_OPTIONS_HELP
 	"\nA private server, without network, recovers a copy of the cluster and is "
 	"asked.\nStarted by root it goes on as the user postgres.\n";
@@ -49,23 +29,17 @@ enum option_code
 	OPT_DATABASE,
 	OPT_QUERY,
 	OPT_OUTPUT,
-	OPT_FORMAT,
-	OPT_SCRATCH,
-	OPT_BINDIR,
-	OPT_USER
+	OPT_FORMAT
 };
 
 static const struct option options[] = {
 	CLI_OPTIONS,
-	RECOVERY_OPTIONS,
+	SCRATCH_OPTIONS,
 	{"table", required_argument, NULL, OPT_TABLE},
 	{"database", required_argument, NULL, OPT_DATABASE},
 	{"query", required_argument, NULL, OPT_QUERY},
 	{"output", required_argument, NULL, OPT_OUTPUT},
 	{"format", required_argument, NULL, OPT_FORMAT},
-	{"scratch", required_argument, NULL, OPT_SCRATCH},
-	{"bindir", required_argument, NULL, OPT_BINDIR},
-	{"username", required_argument, NULL, OPT_USER},
 	{NULL, 0, NULL, 0}};
 
 /* One part of a name, up to a dot outside of quotes; false: it is none. */
@@ -179,19 +153,10 @@ take_option(struct extract_options *o, int opt, char **argv)
 		case OPT_FORMAT:
 			o->format = optarg;
 			return -1;
-		case OPT_SCRATCH:
-			o->scratch = optarg;
-			return -1;
-		case OPT_BINDIR:
-			o->bindir = optarg;
-			return -1;
-		case OPT_USER:
-			o->user = optarg;
-			return -1;
 		default:
-			if (recovery_option(opt))
-				return recovery_option_take(o->common.program, &o->request,
-											opt, optarg);
+			if (scratch_option(opt))
+				return scratch_option_take(o->common.program, &o->scratch, opt,
+										   optarg);
 			return cli_common_option(&o->common, opt, argv);
 	}
 }
@@ -215,9 +180,7 @@ check(const struct extract_options *o)
 		return cli_usage(program, "invalid format \"%s\"", o->format);
 	if (o->output == NULL || *o->output == '\0')
 		return cli_usage(program, "--output is needed");
-	if (o->scratch[0] != '/')
-		return cli_usage(program, "--scratch needs an absolute path");
-	return recovery_options_check(program, &o->request);
+	return scratch_options_check(program, &o->scratch);
 }
 
 int
@@ -225,13 +188,14 @@ extract_options_read(struct extract_options *o, int argc, char **argv)
 {
 	int opt, code;
 
-	*o = (struct extract_options){.scratch = "/var/tmp", .user = "postgres"};
+	*o = (struct extract_options){.ntables = 0};
+	scratch_options_init(&o->scratch);
 	cli_common_init(&o->common, "walship extract", help);
 	while ((opt = getopt_long(argc, argv, CLI_SHORT, options, NULL)) != -1)
 		if ((code = take_option(o, opt, argv)) >= 0)
 			return code;
 	if (optind < argc && strcmp(argv[optind], "latest") != 0)
-		o->request.backup_id = argv[optind];
+		o->scratch.request.backup_id = argv[optind];
 	if (optind + 1 < argc)
 		return cli_usage(o->common.program, "unexpected \"%s\"",
 						 argv[optind + 1]);

@@ -6,7 +6,7 @@
 
 #include <stdbool.h>
 
-#include "basebackup/restore.h"
+#include "basebackup/scratch_options.h"
 #include "common/cli.h"
 
 #define EXTRACT_TABLES_MAX  16
@@ -16,15 +16,12 @@
 struct extract_options
 {
 	struct cli_common common;
-	struct restore_request request;
+	struct scratch_options scratch;
 	char database[EXTRACT_NAME_MAX];
 	size_t ntables;
 	char tables[EXTRACT_TABLES_MAX][EXTRACT_PATTERN_MAX];
 	const char *query;  /* NULL: tables, or the whole database */
 	const char *output; /* "-": standard output */
-	const char *scratch;
-	const char *bindir;
-	const char *user;
 	const char *format; /* of pg_dump */
 };
 

@@ -223,6 +223,13 @@ json_array_end(struct json *json)
 }
 
 void
+json_object_member(struct json *json, const char *key)
+{
+	string(json, key);
+	json_object(json);
+}
+
+void
 json_object(struct json *json)
 {
 	check(json, yajl_gen_map_open(json->gen));

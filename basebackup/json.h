@@ -42,8 +42,9 @@ extern void json_texts(struct json *json, const char *key, size_t count,
 extern void json_inner(struct json *json);
 extern void json_array_end(struct json *json);
 
-/* An object as an element of an array. */
+/* An object as an element of an array, or as a member. */
 extern void json_object(struct json *json);
+extern void json_object_member(struct json *json, const char *key);
 extern void json_object_end(struct json *json);
 
 /*

@@ -32,9 +32,9 @@ host_name(char *out)
 	return out;
 }
 
-static enum status
-describe(const struct report *r, struct json *json, const char **text,
-		 size_t *len, struct err *err)
+enum status
+report_format(const struct report *r, struct json *json, const char **text,
+			  size_t *len, struct err *err)
 {
 	char host[HOST_NAME_MAX_BYTES];
 	char time_text[21];
@@ -71,7 +71,7 @@ report_put(struct repo *repo, const struct report *report, struct err *err)
 	enum status status = json_new(&json, err);
 
 	if (status == ST_OK)
-		status = describe(report, json, &text, &len, err);
+		status = report_format(report, json, &text, &len, err);
 	for (int i = 0; status == ST_OK; i++)
 	{
 		char name[OBJECT_NAME_MAX + 1];
@@ -104,7 +104,7 @@ make_notice(const struct config *cfg, uint64_t cluster,
 	enum status status = json_new(&json, err);
 
 	if (status == ST_OK)
-		status = describe(report, json, &body, &len, err);
+		status = report_format(report, json, &body, &len, err);
 	if (status == ST_OK)
 	{
 		(void) snprintf(number, sizeof(number), "\"%" PRIu64 "\"", cluster);

@@ -24,6 +24,11 @@ struct report
 	void *arg;
 };
 
+/* The JSON object; *text lives until json is used again. */
+extern enum status
+report_format(const struct report *report, struct json *json,
+			  const char **text, size_t *len, struct err *err) ERR_CHECK;
+
 /*
  * Stores it.  A name that is taken is tried again a second later in name.
  * Whoever cannot store it only has a debug line to write.

@@ -93,6 +93,21 @@ restore_look_reach(struct repo *repo, const struct restore_request *request,
 				   const struct restore_choice *choice, bool *out,
 				   struct err *err) ERR_CHECK;
 
+/* The last transaction in the WAL that was chosen. */
+struct restore_last
+{
+	bool any;
+	bool unknown;    /* there may be one before what was looked at */
+	int64_t time_us; /* when it ended, since 1970; if any */
+	uint64_t lsn;    /* where the segment begins that holds it */
+};
+
+/* Reads WAL from its end backwards until a transaction has ended. */
+extern enum status
+restore_last_transaction(struct repo *repo,
+						 const struct restore_choice *choice,
+						 struct restore_last *out, struct err *err) ERR_CHECK;
+
 /* A directory to fill, and its file system. */
 struct restore_place
 {

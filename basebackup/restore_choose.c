@@ -56,6 +56,8 @@ pass_over(const struct catalog_backup *b, bool wanted, struct err *err)
 static enum status
 collect_backups(struct choosing *c, struct err *err)
 {
+	const struct catalog_backup *unreadable = NULL;
+
 	c->backups =
 		calloc(c->catalog.nbackups + 1, sizeof(struct backup_summary *));
 	if (c->backups == NULL)
@@ -70,11 +72,19 @@ collect_backups(struct choosing *c, struct err *err)
 			c->backups[c->nbackups++] = &b->summary;
 		else if (pass_over(b, wanted, err) != ST_OK)
 			return err->status;
+		if (b->state == BACKUP_UNREADABLE)
+			unreadable = b;
+	}
+	if (c->nbackups == 0 && unreadable != NULL)
+	{
+		*err = *unreadable->why;
+		return err_context(err, "no backup can be used; backup %s",
+						   unreadable->id);
 	}
 	if (c->nbackups == 0 && c->catalog.nbackups > 0)
 		return err_set(err, ST_MISSING,
 					   "the repository holds no backup of this cluster that "
-					   "is finished and can be read");
+					   "is finished");
 	return ST_OK;
 }
 

@@ -23,6 +23,7 @@ struct reach
 	const struct recovery_target *target;
 	const struct restore_choice *choice;
 	struct wal_times *times;
+	uint64_t segno; /* that was looked at last */
 };
 
 static enum status
@@ -90,6 +91,7 @@ scan_segment(struct reach *r, const struct wal_span *span, uint64_t segno,
 {
 	enum status st;
 
+	r->segno = segno;
 	wal_times_begin(r->times);
 	st = feed_segment(r, span, segno, err);
 	if (st == ST_OK && wal_times_open(r->times) && segno < span->last)
@@ -186,6 +188,28 @@ restore_look_reach(struct repo *repo, const struct restore_request *request,
 		st = look_back(&r, &known, err);
 	if (st == ST_OK)
 		*out = !known || reached(r.target, r.times);
+	free(r.times);
+	return st;
+}
+
+enum status
+restore_last_transaction(struct repo *repo,
+						 const struct restore_choice *choice,
+						 struct restore_last *out, struct err *err)
+{
+	const struct restore_request any = {.standby = false};
+	struct reach r;
+	bool known = true;
+	enum status st = reach_begin(&r, repo, &any, choice, err);
+
+	if (st == ST_OK)
+		st = look_back(&r, &known, err);
+	if (st == ST_OK)
+		*out = (struct restore_last){.unknown = !known,
+									 .any = known && r.times->any,
+									 .time_us = r.times->latest_us,
+									 .lsn = r.segno *
+											choice->backup.wal_segment_size};
 	free(r.times);
 	return st;
 }

@@ -10,20 +10,16 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/stat.h>
-#include <sys/un.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "basebackup/sweep.h"
 #include "common/deadline.h"
-#include "common/log.h"
 
-#define POLL_MS     50
-#define STOP_MS     20000
-#define TAIL_BYTES  8192
-#define SOCKET_NAME "/.s.PGSQL.5432"
-#define ARGS_MAX    32
+#define POLL_MS    50
+#define STOP_MS    20000
+#define TAIL_BYTES 8192
+#define ARGS_MAX   32
 
 struct scratch_server
 {
@@ -31,79 +27,7 @@ struct scratch_server
 	pid_t pid; /* of the postmaster */
 };
 
-/* --- the directory ------------------------------------------------------- */
-
-enum status
-scratch_make(struct scratch *scratch, const char *parent, struct err *err)
-{
-	if ((size_t) snprintf(scratch->dir, sizeof(scratch->dir),
-						  "%s/walship-XXXXXX", parent) >= sizeof(scratch->dir))
-		return err_set(err, ST_CONFIG, "the name of \"%s\" is too long",
-					   parent);
-	if (mkdtemp(scratch->dir) == NULL)
-		return err_set_errno(err, ST_IO, errno,
-							 "could not make a directory in \"%s\"", parent);
-	(void) snprintf(scratch->data, sizeof(scratch->data), "%s/data",
-					scratch->dir);
-	(void) snprintf(scratch->socket, sizeof(scratch->socket), "%s/socket",
-					scratch->dir);
-	if (strlen(scratch->socket) + sizeof(SOCKET_NAME) >
-		sizeof(((struct sockaddr_un *) NULL)->sun_path))
-	{
-		(void) rmdir(scratch->dir);
-		err_set(err, ST_CONFIG,
-				"the name of \"%s\" is too long for a server's socket",
-				scratch->dir);
-		return err_hint(err, "Choose a directory with a shorter name: "
-							 "--scratch.");
-	}
-	if (mkdir(scratch->socket, 0700) != 0)
-	{
-		err_set_errno(err, ST_IO, errno, "could not make directory \"%s\"",
-					  scratch->socket);
-		scratch_remove(scratch);
-		return err->status;
-	}
-	log_info("working in \"%s\"; should this be killed, remove that directory",
-			 scratch->dir);
-	return ST_OK;
-}
-
-void
-scratch_remove(const struct scratch *scratch)
-{
-	struct err err;
-
-	if (sweep_remove(scratch->dir, &err) == ST_OK)
-		return;
-	err_hint(&err, "Remove \"%s\" by hand.", scratch->dir);
-	log_err_warning(&err);
-}
-
 /* --- processes ----------------------------------------------------------- */
-
-/* In the child: becomes the program, or exits. */
-static void
-become(const char *path, char *const *argv, int in, int out, int error,
-	   pid_t parent, int death)
-{
-	sigset_t none;
-
-	/* A terminal's interrupt is for us alone: we end our children. */
-	(void) setpgid(0, 0);
-	(void) prctl(PR_SET_PDEATHSIG, death);
-	if (getppid() != parent)
-		_exit(127);
-	(void) signal(SIGPIPE, SIG_DFL);
-	(void) sigemptyset(&none);
-	(void) sigprocmask(SIG_SETMASK, &none, NULL);
-	if (dup2(in, STDIN_FILENO) < 0 || dup2(out, STDOUT_FILENO) < 0 ||
-		dup2(error, STDERR_FILENO) < 0)
-		_exit(127);
-	(void) close_range(3, ~0U, CLOSE_RANGE_CLOEXEC);
-	(void) execv(path, argv);
-	_exit(127);
-}
 
 struct child
 {
@@ -111,9 +35,36 @@ struct child
 	char *const *argv;
 	int in;
 	int out;
-	const char *log; /* of what it says on standard error */
-	int death;       /* the signal it gets if we die */
+	const char *log;      /* of what it says on standard error */
+	int death;            /* the signal it gets if we die */
+	int64_t memory_bytes; /* that it may take; 0: no limit */
 };
+
+/* In the child: becomes the program, or exits. */
+static void
+become(const struct child *c, int error, pid_t parent)
+{
+	const rlim_t bytes = (rlim_t) c->memory_bytes;
+	const struct rlimit limit = {bytes, bytes};
+	sigset_t none;
+
+	/* A terminal's interrupt is for us alone: we end our children. */
+	(void) setpgid(0, 0);
+	(void) prctl(PR_SET_PDEATHSIG, c->death);
+	if (getppid() != parent)
+		_exit(127);
+	(void) signal(SIGPIPE, SIG_DFL);
+	(void) sigemptyset(&none);
+	(void) sigprocmask(SIG_SETMASK, &none, NULL);
+	if ((bytes != 0 && setrlimit(RLIMIT_DATA, &limit) != 0) ||
+		dup2(c->in, STDIN_FILENO) < 0 ||
+		dup2(c->out < 0 ? error : c->out, STDOUT_FILENO) < 0 ||
+		dup2(error, STDERR_FILENO) < 0)
+		_exit(127);
+	(void) close_range(3, ~0U, CLOSE_RANGE_CLOEXEC);
+	(void) execv(c->path, c->argv);
+	_exit(127);
+}
 
 static enum status
 start_child(const struct child *c, pid_t *pid, struct err *err)
@@ -126,8 +77,7 @@ start_child(const struct child *c, pid_t *pid, struct err *err)
 							 c->log);
 	*pid = fork();
 	if (*pid == 0)
-		become(c->path, c->argv, c->in, c->out < 0 ? error : c->out, error,
-			   parent, c->death);
+		become(c, error, parent);
 	(void) close(error);
 	if (*pid < 0)
 		return err_set_errno(err, ST_IO, errno, "could not start \"%s\"",
@@ -171,6 +121,7 @@ find_cause(char *text)
 		char *last = strrchr(text, '\n');
 
 		found = last == NULL ? text : last + 1;
+		found += strspn(found, "0123456789. "); /* log_line_prefix */
 	}
 	text[(size_t) (strchrnul(found, '\n') - text)] = '\0';
 	return found;
@@ -253,6 +204,14 @@ wait_ready(struct scratch_server *server, const char *log, struct err *err)
 	return st;
 }
 
+/* Where memory is short, its backends are the first to go, not others. */
+static void
+adjust_oom(void)
+{
+	(void) setenv("PG_OOM_ADJUST_FILE", "/proc/self/oom_score_adj", 1);
+	(void) setenv("PG_OOM_ADJUST_VALUE", "1000", 1);
+}
+
 enum status
 scratch_server_start(const struct scratch_server_options *options,
 					 struct scratch_server **out, struct err *err)
@@ -266,7 +225,8 @@ scratch_server_start(const struct scratch_server_options *options,
 						  .argv = argv,
 						  .out = -1,
 						  .log = log,
-						  .death = SIGQUIT};
+						  .death = SIGQUIT,
+						  .memory_bytes = options->memory_bytes / 2};
 	struct scratch_server *server = calloc(1, sizeof(*server));
 	enum status st;
 
@@ -279,6 +239,7 @@ scratch_server_start(const struct scratch_server_options *options,
 					scratch->dir);
 	(void) snprintf(log, sizeof(log), "%s/server.log", scratch->dir);
 	(void) snprintf(data, sizeof(data), "%s", scratch->data);
+	adjust_oom();
 	child.in = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	st = child.in < 0
 			 ? err_set_errno(err, ST_IO, errno, "could not open \"/dev/null\"")
@@ -317,6 +278,33 @@ scratch_server_stop(struct scratch_server *server)
 	free(server);
 }
 
+/* --- its log ------------------------------------------------------------- */
+
+void
+scratch_server_milestones(const struct scratch_server *server,
+						  struct scratch_milestones *out)
+{
+	static const char consistent[] = "consistent recovery state reached";
+	char path[PATH_MAX], *line = NULL;
+	size_t room = 0;
+	FILE *log;
+
+	*out = (struct scratch_milestones){.segments = 0};
+	(void) snprintf(path, sizeof(path), "%s/server.log",
+					server->options->scratch->dir);
+	log = fopen(path, "re");
+	while (log != NULL && getline(&line, &room, log) > 0)
+	{
+		if (strstr(line, "restored log file \"") != NULL)
+			out->segments++;
+		else if (out->consistent_ms == 0 && strstr(line, consistent) != NULL)
+			out->consistent_ms = (int64_t) (strtod(line, NULL) * 1000);
+	}
+	free(line);
+	if (log != NULL)
+		(void) fclose(log);
+}
+
 /* --- its clients --------------------------------------------------------- */
 
 /* Input through a file of its own: a pipe could fill. */
@@ -336,8 +324,8 @@ make_input(const struct scratch *scratch, const char *text, int *fd,
 	return ST_OK;
 }
 
-static void
-set_environment(const struct scratch *scratch)
+void
+scratch_server_environment(const struct scratch_server *server)
 {
 	static const char *const others[] = {
 		"PGHOSTADDR", "PGSERVICE", "PGOPTIONS",  "PGSSLMODE",
@@ -345,7 +333,7 @@ set_environment(const struct scratch *scratch)
 
 	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
 		(void) unsetenv(others[i]);
-	(void) setenv("PGHOST", scratch->socket, 1);
+	(void) setenv("PGHOST", server->options->scratch->socket, 1);
 	(void) setenv("PGPORT", "5432", 1);
 }
 
@@ -376,7 +364,7 @@ scratch_server_run(struct scratch_server *server, const char *program,
 	argv[n++] = strdup(path);
 	for (size_t i = 0; st == ST_OK && args[i] != NULL && n <= ARGS_MAX; i++)
 		argv[n++] = strdup(args[i]);
-	set_environment(scratch);
+	scratch_server_environment(server);
 	if (st == ST_OK)
 		st = start_child(&child, &pid, err);
 	if (st == ST_OK)
@@ -388,4 +376,14 @@ scratch_server_run(struct scratch_server *server, const char *program,
 	if (child.in >= 0)
 		(void) close(child.in);
 	return st;
+}
+
+char *
+scratch_server_said(const struct scratch_server *server)
+{
+	char path[PATH_MAX];
+
+	(void) snprintf(path, sizeof(path), "%s/client.log",
+					server->options->scratch->dir);
+	return read_tail(path);
 }

@@ -7,38 +7,18 @@
  * directory, and nothing of it is made to last.
  *
  * Layout of the scratch directory: data (restored before), tablespace, socket,
- * postgresql.conf, pg_hba.conf, pg_ident.conf, server.log, client.log.
+ * spool, postgresql.conf, pg_hba.conf, pg_ident.conf, server.log, client.log.
  */
 #ifndef BASEBACKUP_SCRATCH_SERVER_H
 #define BASEBACKUP_SCRATCH_SERVER_H
 
-#include <limits.h>
 #include <signal.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "basebackup/plan.h"
+#include "basebackup/scratch_dir.h"
 #include "common/err.h"
-
-/* --- the directory ------------------------------------------------------- */
-
-struct scratch
-{
-	char dir[PATH_MAX - 256];
-	char data[PATH_MAX - 128];
-	char socket[PATH_MAX - 128];
-};
-
-/*
- * Makes a directory of its own in parent, and says where.  ST_CONFIG: a path
- * that is too long for a socket.
- */
-extern enum status scratch_make(struct scratch *scratch, const char *parent,
-								struct err *err) ERR_CHECK;
-
-/* Removes it with all that is in it; a failure is only logged. */
-extern void scratch_remove(const struct scratch *scratch);
-
-/* --- the server ---------------------------------------------------------- */
 
 /* All borrowed. */
 struct scratch_server_options
@@ -46,6 +26,9 @@ struct scratch_server_options
 	const struct scratch *scratch;
 	const struct plan *plan; /* its settings and version */
 	const char *bindir;      /* see scratch_find_bindir */
+
+	/* 0, or of it: a quarter is shared, each process may take half. */
+	int64_t memory_bytes;
 	const volatile sig_atomic_t *cancel;
 };
 
@@ -84,6 +67,25 @@ extern enum status
 scratch_server_run(struct scratch_server *server, const char *program,
 				   const char *const *args, const char *input, int fd,
 				   struct err *err) ERR_CHECK;
+
+/* What its log tells of recovery. */
+struct scratch_milestones
+{
+	int64_t consistent_ms; /* since 1970; 0: not known */
+	uint64_t segments;     /* files that restore_command brought */
+};
+
+extern void scratch_server_milestones(const struct scratch_server *server,
+									  struct scratch_milestones *out);
+
+/* The environment in which a client of this process finds it. */
+extern void scratch_server_environment(const struct scratch_server *server);
+
+/*
+ * What the program that scratch_server_run ran last said, its last lines
+ * only; freed by free(), NULL: nothing.
+ */
+extern char *scratch_server_said(const struct scratch_server *server);
 
 /* Ends it at once; NULL is fine. */
 extern void scratch_server_stop(struct scratch_server *server);

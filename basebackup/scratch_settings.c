@@ -4,6 +4,7 @@
 #include "basebackup/scratch_server.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +13,11 @@
 
 #include "common/log.h"
 
-/* What keeps the server to itself, and quick. */
+/*
+ * What keeps the server to itself, and quick.  Without worker processes no
+ * subscription follows the original's publishers, and no extension's worker
+ * does what the original's does.
+ */
 static const struct
 {
 	int since; /* version */
@@ -28,11 +33,12 @@ static const struct
 	{0, "wal_level", "replica"},
 	{0, "max_wal_senders", "0"},
 	{0, "max_replication_slots", "0"},
+	{0, "max_logical_replication_workers", "0"},
+	{0, "max_worker_processes", "0"},
 	{0, "synchronous_standby_names", ""},
 	{0, "synchronous_commit", "off"},
 	{0, "fsync", "off"},
 	{0, "full_page_writes", "off"},
-	{0, "shared_buffers", "128MB"},
 	{0, "huge_pages", "off"},
 	{0, "max_wal_size", "4GB"},
 	{0, "checkpoint_timeout", "1h"},
@@ -42,6 +48,8 @@ static const struct
 	{0, "logging_collector", "off"},
 	{0, "log_destination", "stderr"},
 	{0, "lc_messages", "C"},
+	{0, "log_line_prefix", "%n "},
+	{0, "restart_after_crash", "off"},
 	{0, "cluster_name", "walship scratch"},
 	{170000, "event_triggers", "off"},
 	{170000, "summarize_wal", "off"},
@@ -50,7 +58,6 @@ static const struct
 /* What the data, or recovery, needs as the original had it. */
 static const char *const recorded[] = {"max_connections",
 									   "max_prepared_transactions",
-									   "max_worker_processes",
 									   "max_locks_per_transaction",
 									   "TimeZone",
 									   "DateStyle",
@@ -72,6 +79,32 @@ put(FILE *out, const char *name, const char *value)
 		(void) fputc(*value, out);
 	}
 	(void) fputs("'\n", out);
+}
+
+/* A share of the memory, which a limit leaves. */
+static void
+put_memory(FILE *out, const char *name, int64_t bytes, int64_t most_bytes)
+{
+	char value[32];
+
+	if (bytes > most_bytes)
+		bytes = most_bytes;
+	(void) snprintf(value, sizeof(value), "%" PRId64 "kB",
+					bytes < 1 << 20 ? 1024 : bytes >> 10);
+	put(out, name, value);
+}
+
+static void
+put_limits(FILE *out, int64_t memory_bytes)
+{
+	if (memory_bytes == 0)
+	{
+		put(out, "shared_buffers", "128MB");
+		return;
+	}
+	put_memory(out, "shared_buffers", memory_bytes / 4, 1 << 30);
+	put_memory(out, "maintenance_work_mem", memory_bytes / 8, 1 << 30);
+	put_memory(out, "work_mem", memory_bytes / 64, 64 << 20);
 }
 
 /* Is the library where the server would look for it? */
@@ -189,6 +222,7 @@ scratch_write_settings(const struct scratch_server_options *o, struct err *err)
 						files[i][1]);
 		put(out, files[i][0], path);
 	}
+	put_limits(out, o->memory_bytes);
 	put(out, "unix_socket_directories", o->scratch->socket);
 	put_libraries(out, o);
 	return end_file(out, err);

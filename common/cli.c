@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -68,6 +69,31 @@ const volatile sig_atomic_t *
 cli_cancel(void)
 {
 	return &cancel_signal;
+}
+
+void
+cli_time_limit(int64_t ms)
+{
+	const struct itimerval timer = {
+		.it_value = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000}};
+	struct sigaction action = {.sa_handler = note_signal};
+
+	sigemptyset(&action.sa_mask);
+	(void) sigaction(SIGALRM, &action, NULL);
+	(void) setitimer(ITIMER_REAL, &timer, NULL);
+}
+
+bool
+cli_timed_out(void)
+{
+	return cancel_signal == SIGALRM;
+}
+
+void
+cli_cancel_clear(void)
+{
+	cli_time_limit(0);
+	cancel_signal = 0;
 }
 
 void

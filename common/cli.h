@@ -23,6 +23,16 @@
 extern void cli_signals(void);
 extern const volatile sig_atomic_t *cli_cancel(void);
 
+/*
+ * Has SIGALRM set the same flag in ms from now (0: not any more).
+ * cli_timed_out: it was that which set it.
+ */
+extern void cli_time_limit(int64_t ms);
+extern bool cli_timed_out(void);
+
+/* What is still to be told after a cancellation is not cancelled by it. */
+extern void cli_cancel_clear(void);
+
 /* Writes text to standard output, exiting with 1 if that fails. */
 extern void cli_help(const char *text);
 

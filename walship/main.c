@@ -19,6 +19,7 @@ static const struct
 } commands[] = {
 	{"backup", cmd_backup, "make a base backup"},
 	{"check", cmd_check, "look whether all is set up well"},
+	{"drill", cmd_drill, "prove that a backup can be restored"},
 	{"expire", cmd_expire, "delete what no rule keeps"},
 	{"extract", cmd_extract, "bring back a table, a database or some rows"},
 	{"keygen", cmd_keygen, "make a repository key"},

@@ -13,8 +13,8 @@ from ground.programs import Programs
 SOURCE = Path(__file__).resolve().parents[2]
 SHARE = SOURCE / "walship/share"
 COMMANDS = [
-    *("backup", "check", "expire", "extract", "keygen", "list", "restore", "status"),
-    "verify",
+    *("backup", "check", "drill", "expire", "extract", "keygen", "list"),
+    *("restore", "status", "verify"),
 ]
 PAGES = ["wal-push.1", "wal-fetch.1", "walship.1", "walship.conf.5"]
 
