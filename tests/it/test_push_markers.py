@@ -314,17 +314,6 @@ def test_promoted_meanwhile(queue: Queue, repo_dir: Path) -> None:
     assert "differs from object" in done.err
 
 
-def test_changed_while_young(queue: Queue, repo_dir: Path) -> None:
-    """Within the tick of its last change no marker is made: the call stores."""
-    queue.ready(FIRST, SECOND)
-    for _ in range(20):
-        queue.archiver.write(SECOND, queue.archiver.segment(2))
-    content = queue.archiver.segment(2)
-    succeeded(queue.push(FIRST))
-    succeeded(queue.push(SECOND))
-    assert queue.archiver.fetch(SECOND) == content
-
-
 @pytest.fixture
 def coarse_disk(work_dir: Path) -> Iterator[Path]:
     """A file system that counts seconds, where a queue's data will lie."""
@@ -443,3 +432,18 @@ def test_unsafe_spool(queue: Queue, spool_dir: Path, trouble: str) -> None:
     for name in (FIRST, SECOND):
         succeeded(queue.push(name, f"--set=spool={spool}"))
     assert queue.markers() == [] and not queue.workers()
+
+
+@pytest.mark.parametrize("trouble", ["open", "link"])
+def test_unsafe_below(queue: Queue, repo_dir: Path, trouble: str) -> None:
+    """Nor a directory in it: its markers are not believed."""
+    queue.fill(FIRST, SECOND)
+    markers = queue.markers()[0].parent
+    hide_repository(repo_dir)
+    succeeded(queue.archiver.push(SECOND))
+    if trouble == "open":
+        markers.chmod(0o750)
+    else:
+        markers.rename(markers.with_name("away"))
+        markers.symlink_to("away")
+    refused(queue.archiver.push(SECOND, "--set=push_timeout=1s"))
