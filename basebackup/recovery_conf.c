@@ -170,6 +170,14 @@ put_target(FILE *out, const struct recovery_target *target)
 				target->action == NULL ? "pause" : target->action);
 }
 
+/* A server that pauses at its target is there to be looked at. */
+static bool
+pauses(const struct recovery_target *target)
+{
+	return target->kind != TARGET_END &&
+		   (target->action == NULL || strcmp(target->action, "pause") == 0);
+}
+
 static void
 put_rest(FILE *out, const struct recovery_conf *conf)
 {
@@ -189,6 +197,8 @@ put_rest(FILE *out, const struct recovery_conf *conf)
 				conf->primary_slot != NULL ? conf->primary_slot : "");
 	if (!conf->standby)
 		put_setting(out, "recovery_min_apply_delay", "0");
+	if (pauses(conf->target))
+		put_setting(out, "hot_standby", "on");
 	if (conf->prefetch_off)
 		put_setting(out, "recovery_prefetch", "off");
 	if (conf->archive_off)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from ground.host import run
 from ground.pg import Cluster, ClusterFactory
 from ground.programs import Programs
 from ground.site import FINGERPRINT, Site
@@ -354,9 +355,29 @@ def test_backup_of_a_standby(site: Site) -> None:
     assert copy.value("show recovery_end_command") == ""
 
 
-def test_inherited_target_does_not_interfere(site: Site) -> None:
-    """One in postgresql.conf, where a restore does not write."""
-    site.primary.configure({"recovery_target_xid": "4000000000"})
+def test_inherited_settings_do_not_interfere(site: Site, shared_dir: Path) -> None:
+    """From postgresql.conf, a file it includes, and ALTER SYSTEM."""
+    primary = site.primary
+    included = primary.data / "more.conf"
+    included.write_text("restore_command = 'false'\nhot_standby = off\n", "utf-8")
+    run(["chown", "postgres:", included]).check()
+    ended = shared_dir / "ended"
+    primary.configure({"recovery_target_xid": "4000000000"})
+    with (primary.data / "postgresql.conf").open("a", encoding="utf-8") as conf:
+        conf.write("include 'more.conf'\n")
+    for name, value in {
+        "restore_command": "exit 1",
+        "recovery_target_action": "shutdown",
+        "recovery_target_inclusive": "off",
+        "recovery_target_timeline": "9",
+        "recovery_end_command": f"touch {ended}",
+        "archive_cleanup_command": f"touch {ended}",
+        "recovery_min_apply_delay": "1h",
+        "primary_conninfo": primary.dsn(),
+        "primary_slot_name": "nobodys",
+    }.items():
+        primary.sql(f"alter system set {name} = %s", [value])
+    primary.restart()
     site.load()
     site.backup()
     moment = live(site, 1)
@@ -364,6 +385,7 @@ def test_inherited_target_does_not_interfere(site: Site) -> None:
     site.settle()
     assert marks(paused(site.restore(f"--target-time={moment.time}"))) == [1]
     assert marks(promoted(site.restore())) == [1, 2]
+    assert not ended.exists()
 
 
 # --- tablespaces ------------------------------------------------------------------

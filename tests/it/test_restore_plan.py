@@ -230,6 +230,8 @@ def test_no_transaction_after_the_backup(site: Site) -> None:
     # Nor does a backup that began later make it a target.
     site.primary.sql("select pg_sleep(2.1)")
     later = site.backup()
+    site.primary.sql("select pg_create_restore_point('y')")
+    site.primary.wait_archived(site.primary.value(SWITCH))
     again = site.refuse(f"--target-time={target}")
     assert "lies behind all that the archive holds" in again
     site.mark(1)

@@ -132,6 +132,19 @@ def test_missing_pack_is_named(site: Site, repo_dir: Path) -> None:
     assert f'pack "backup/{backup}/pack/{lost.name}" is missing' in said
 
 
+def test_expired_backup_does_not_count(site: Site, repo_dir: Path) -> None:
+    """Marked by expire, it may lose its packs at any time."""
+    site.load()
+    first = site.backup()
+    second = site.backup()
+    (backup,) = repo_dir.glob(f"*/backup/{second}")
+    (backup / "expired").touch()
+    assert f'there is no backup "{second}"' in site.refuse(second)
+    target = f"--target-dir={site.copy().data}"
+    plan = site.run("restore", "--dry-run", target).check().out
+    assert f"restoring backup {first}" in plan
+
+
 def test_short_pack_is_named(site: Site, repo_dir: Path) -> None:
     site.load()
     backup = site.backup()

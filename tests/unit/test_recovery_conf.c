@@ -123,6 +123,7 @@ test_rest(void **state)
 	check_setting(&conf, "recovery_target_timeline", "12");
 	check_setting(&conf, "recovery_target_inclusive", "on");
 	check_setting(&conf, "recovery_target_action", "pause");
+	check_setting(&conf, "hot_standby", "on");
 	check_setting(&conf, "primary_conninfo", "");
 	check_setting(&conf, "primary_slot_name", "");
 	check_setting(&conf, "archive_cleanup_command", "");
@@ -137,6 +138,7 @@ test_rest(void **state)
 	conf.archive_off = true;
 	check_setting(&conf, "recovery_target_inclusive", "off");
 	check_setting(&conf, "recovery_target_action", "promote");
+	check_setting(&conf, "hot_standby", NULL);
 	check_setting(&conf, "archive_mode", "off");
 	conf.timeline_current = true;
 	check_setting(&conf, "recovery_target_timeline", "current");
