@@ -11,7 +11,9 @@
 
 #include "basebackup/archive.h"
 #include "basebackup/catalog.h"
+#include "basebackup/histories.h"
 #include "basebackup/json.h"
+#include "basebackup/onward.h"
 #include "basebackup/timestamp.h"
 #include "common/cli.h"
 #include "common/session.h"
@@ -21,14 +23,17 @@ static const char help[] =
 	"Usage: walship list [OPTION]...\n\n"
 	"  --json               one JSON array of objects\n" CLI_OPTIONS_HELP
 	"\nA backup is usable alone if its WAL is \"ok\": every segment from its "
-	"start\nto its stop is in the archive.  Exits with 1 if a manifest cannot "
-	"be read.\n";
+	"start\nto its stop is in the archive.  It restores \"to its own end "
+	"only\" if the WAL\nthat follows is not there, while later WAL is: outside "
+	"keep_within, expire\nkeeps no more.  Exits with 1 if a manifest cannot be "
+	"read.\n";
 
 /* A backup as it is shown. */
 struct row
 {
 	const struct catalog_backup *backup;
 	char missing[WAL_NAME_MAX + 1]; /* the first absent segment, or empty */
+	bool own_end_only;
 };
 
 static const char *
@@ -55,7 +60,8 @@ type_name(const struct backup_summary *s)
 }
 
 static enum status
-look_at_wal(struct repo *repo, struct row *row, struct err *err)
+look_at_wal(struct repo *repo, const struct histories *histories,
+			struct row *row, struct err *err)
 {
 	const struct backup_summary *s = &row->backup->summary;
 	struct archive_range range;
@@ -75,6 +81,8 @@ look_at_wal(struct repo *repo, struct row *row, struct err *err)
 						 s->wal_segment_size);
 		snprintf(row->missing, sizeof(row->missing), "%s", name.text);
 	}
+	else if (st == ST_OK)
+		st = onward_is_barred(repo, histories, s, &row->own_end_only, err);
 	return st;
 }
 
@@ -137,6 +145,7 @@ json_summary(struct json *json, const struct row *row)
 		json_null(json, "wal_missing");
 	else
 		json_text(json, "wal_missing", row->missing);
+	json_bool(json, "own_end_only", row->own_end_only);
 }
 
 static enum status
@@ -214,12 +223,13 @@ show_complete(const struct row *row)
 	snprintf(version, sizeof(version), "%d.%d", s->server_version / 10000,
 			 s->server_version % 10000);
 	(void) printf(
-		"%s %-11s %s %s %12s %12s %4" PRIu32 " %8s %8s %5s %s%s%s%s   %s\n",
+		"%s %-11s %s %s %12s %12s %4" PRIu32 " %8s %8s %5s %s%s%s%s%s   %s\n",
 		s->id, type_name(s), short_time(s->start_time, start),
 		short_time(s->stop_time, stop), lsn_format(s->start_lsn, from),
 		lsn_format(s->stop_lsn, to), s->timeline, size_format(s->bytes, size),
 		size_format(s->stored_bytes, stored), version, ok ? "ok" : "lacks ",
-		row->missing, row->backup->keep ? ", kept" : "",
+		row->missing, row->own_end_only ? ", to its own end only" : "",
+		row->backup->keep ? ", kept" : "",
 		s->data_checksums && !s->checksums_verified ? ", pages not verified"
 													: "",
 		printable_label(s->label, label));
@@ -258,6 +268,7 @@ static enum status
 list(struct repo *repo, bool as_json, bool *unreadable, struct err *err)
 {
 	struct catalog catalog = {0};
+	struct histories histories = {.nhistories = 0};
 	struct row *rows;
 	enum status st;
 
@@ -270,12 +281,14 @@ list(struct repo *repo, bool as_json, bool *unreadable, struct err *err)
 		catalog_free(&catalog);
 		return err_set(err, ST_NOMEM, "out of memory");
 	}
+	if (catalog.nbackups > 0)
+		st = histories_load(repo, &histories, err);
 	for (size_t i = 0; st == ST_OK && i < catalog.nbackups; i++)
 	{
 		rows[i].backup = &catalog.backups[i];
 		if (catalog.backups[i].state == BACKUP_UNREADABLE)
 			*unreadable = true;
-		st = look_at_wal(repo, &rows[i], err);
+		st = look_at_wal(repo, &histories, &rows[i], err);
 	}
 	if (st == ST_OK && as_json)
 		st = show_json(repo, rows, catalog.nbackups, err);
@@ -284,6 +297,7 @@ list(struct repo *repo, bool as_json, bool *unreadable, struct err *err)
 	if (st == ST_OK && fflush(stdout) != 0)
 		st = err_set(err, ST_IO, "could not write to standard output");
 	free(rows);
+	histories_free(&histories);
 	catalog_free(&catalog);
 	return st;
 }

@@ -61,6 +61,7 @@ struct restore_choice
 	bool gap;              /* recovery must not look beyond its target */
 	bool open_end;         /* recovery may go on to the archive's end */
 	bool partial;          /* the last segment is there as .partial only */
+	bool own_end_only;     /* the backup leads nowhere else: onward.h */
 	size_t nspans;         /* the WAL for it, as far as it is there */
 	struct wal_span *spans;
 	struct cold_list cold; /* segments that cannot be read now */

@@ -10,6 +10,9 @@
 
 #include "basebackup/archive.h"
 #include "basebackup/catalog.h"
+#include "basebackup/histories.h"
+#include "basebackup/onward.h"
+#include "common/cli.h"
 #include "common/log.h"
 #include "common/wal_history.h"
 
@@ -216,6 +219,91 @@ tell_branches(struct choosing *c, const struct backup_summary *backup,
 	return ST_OK;
 }
 
+/* Is all that makes it consistent there? */
+static enum status
+is_whole(const struct choosing *c, const struct backup_summary *s, bool *out,
+		 struct err *err)
+{
+	uint32_t size = s->wal_segment_size;
+	struct archive_range range;
+	enum status st = archive_look(
+		c->repo, s->timeline, size, wal_segno_of(s->start_lsn, size),
+		wal_segno_before(s->stop_lsn, size), &range, err);
+
+	*out = st == ST_OK && !range.gap;
+	return st;
+}
+
+/* The next backup whose end can be had instead; NULL: none. */
+static enum status
+find_next(const struct choosing *c, const struct backup_summary *backup,
+		  const struct backup_summary **out, struct err *err)
+{
+	enum status st = ST_OK;
+	bool whole = false;
+
+	*out = NULL;
+	for (size_t i = 0; i < c->nbackups && st == ST_OK && !whole; i++)
+	{
+		const struct backup_summary *s = c->backups[i];
+
+		if (s->stop_lsn <= backup->stop_lsn ||
+			!choose_leads_to(s, &c->history))
+			continue;
+		st = is_whole(c, s, &whole, err);
+		if (whole)
+			*out = s;
+	}
+	return st;
+}
+
+/* Does the backup restore to its own end only?  See onward.h. */
+static enum status
+look_onward(const struct choosing *c, const struct backup_summary *backup,
+			bool *out, struct err *err)
+{
+	struct histories histories;
+	enum status st = histories_load(c->repo, &histories, err);
+
+	if (st != ST_OK)
+		return st;
+	st = onward_is_barred(c->repo, &histories, backup, out, err);
+	histories_free(&histories);
+	return st;
+}
+
+/*
+ * If that is why there is a gap: what can be had instead.  What cannot be
+ * found out now is left out; there is an error already.
+ */
+static void
+explain_gap(const struct choosing *c, const struct backup_summary *backup,
+			struct err *err)
+{
+	const struct backup_summary *next = NULL;
+	char then[21], later[21];
+	struct err looking;
+	bool barred = false;
+
+	if (look_onward(c, backup, &barred, &looking) != ST_OK || !barred)
+		return;
+	if (find_next(c, backup, &next, &looking) != ST_OK)
+		next = NULL;
+	time_format(backup->stop_time, then);
+	if (next == NULL)
+		err_detail(err,
+				   "The backup restores to its own end only, %s: the WAL that "
+				   "follows it is not in the archive any more.",
+				   then);
+	else
+		err_detail(err,
+				   "The backup restores to its own end only, %s: the WAL that "
+				   "follows it is not in the archive any more. The next end "
+				   "that can be reached is that of backup %s, %s: name it, "
+				   "with --target-immediate.",
+				   then, next->id, time_format(next->stop_time, later));
+}
+
 /* A segment that recovery needs is not there, or may need. */
 static enum status
 report_gap(const struct choosing *c, const struct backup_summary *backup,
@@ -234,6 +322,7 @@ report_gap(const struct choosing *c, const struct backup_summary *backup,
 			name.text, backup->id);
 	if (at < backup->stop_lsn)
 		return err_hint(err, "The backup cannot be used without it.");
+	explain_gap(c, backup, err);
 	if (kind == TARGET_TIME || kind == TARGET_XID || kind == TARGET_NAME)
 	{
 		if (!c->request->allow_gap)
@@ -376,6 +465,8 @@ check_way(struct choosing *c, struct restore_choice *out, struct err *err)
 		st = restore_look_reach(c->repo, c->request, out, &reached, err);
 	if (st == ST_OK && !reached)
 		st = check_wal(c, &out->backup, UINT64_MAX, out, err);
+	if (st == ST_OK && c->request->target.kind == TARGET_IMMEDIATE)
+		st = look_onward(c, &out->backup, &out->own_end_only, err);
 	return st;
 }
 

@@ -107,6 +107,7 @@ restore_json_plan(struct json *json, const struct restore_request *request,
 	json_text(json, "backup", s->id);
 	json_text(json, "backup_stop_time", time_format(s->stop_time, time));
 	json_int(json, "backup_timeline", s->timeline);
+	json_bool(json, "own_end_only", choice->own_end_only);
 	json_target(json, &request->target);
 	json_int(json, "timeline", choice->timeline);
 	json_bool(json, "standby", request->standby);

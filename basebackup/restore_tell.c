@@ -143,6 +143,9 @@ restore_tell_plan(const struct restore_request *request,
 		 ", to \"%s\": %" PRIu64 " files, %s",
 		 s->id, time_format(s->stop_time, time), s->timeline,
 		 request->target_dir, s->files, size_format(s->bytes, size));
+	if (choice->own_end_only)
+		tell(&t, "this backup restores to its own end only: the WAL that "
+				 "follows it is not in the archive any more");
 	tell(&t, "%s in %" PRIu32 " packs are to be fetched",
 		 size_format(plan->fetch_bytes, fetch), survey->npacks);
 	tell_wal(&t, choice);

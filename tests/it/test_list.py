@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from ground.host import run
+from ground.dailies import segment_name
+from ground.expirer import SYSTEM, Expirer
+from ground.host import Result, run
 from ground.pg import ClusterFactory
 from ground.programs import Programs
 from ground.site import Site
@@ -138,3 +140,77 @@ def test_usage(site: Site) -> None:
     assert site.run("list", "--nonsense").status == 2
     done = site.run("list")
     assert done.status == 1, "no cluster has put anything there yet"
+
+
+# --- to its own end only ----------------------------------------------------------
+
+
+@pytest.fixture
+def expire(walship: Programs, dir_config: Path, repo_dir: Path) -> Expirer:
+    return Expirer(walship, dir_config, repo_dir)
+
+
+def tool(expire: Expirer, command: str, *args: str | Path) -> Result:
+    where = (f"--config={expire.config}", f"--cluster={SYSTEM}")
+    return expire.programs.run("walship", command, *where, *args)
+
+
+def own_end_only(expire: Expirer) -> list[bool]:
+    rows = json.loads(tool(expire, "list", "--json").check().out)
+    assert [row["wal"] for row in rows] == ["ok"] * len(rows)
+    return [row["own_end_only"] for row in rows]
+
+
+def test_own_end_only(expire: Expirer, work_dir: Path) -> None:
+    """What expire says of a backup is seen in the archive afterwards."""
+    expire.add_days(9)
+    pinned, _, third, *_ = expire.dailies.backups
+    assert own_end_only(expire) == [False] * 9
+    keep = ("--keep-within=2d", f"--keep={pinned.identifier}")
+    keep += (f"--keep={third.identifier}",)
+    planned = expire.plan(*keep, "--apply")["backups"]
+    said = [row["any_moment"] for row in planned if row["verdict"] == "keep"]
+    assert said[:3] == [False, False, True] and all(said[2:])
+    assert own_end_only(expire) == [not moment for moment in said]
+    lines = tool(expire, "list").check().out.splitlines()[1:]
+    assert ["to its own end only" in line for line in lines] == [
+        *([True] * 2),
+        *([False] * (len(lines) - 2)),
+    ]
+
+    # What a restore says instead of going on.
+    target = f"--target-dir={work_dir / 'new'}"
+    name = pinned.identifier
+    end = pinned.stop_time.strftime("%Y-%m-%dT%H:%M:%SZ")
+    next_end = third.stop_time.strftime("%Y-%m-%dT%H:%M:%SZ")
+    moment = (third.stop_time - (third.stop_time - pinned.stop_time) / 2).isoformat()
+    for how in ((name,), (f"--target-time={moment}",)):
+        refused = tool(expire, "restore", *how, "--dry-run", target)
+        assert refused.status == 1
+        assert f"own end only, {end}" in refused.err
+        assert f"backup {third.identifier}, {next_end}" in refused.err
+
+
+def test_own_end_only_on_another_timeline(expire: Expirer) -> None:
+    """A timeline that began in the backup's last segment leads on from it."""
+    expire.add_days(2)
+    first = expire.dailies.backups[0]
+    last = first.first_segment + 1
+    wal = expire.dailies.tree / "wal"
+    expire.dailies.fork(last)
+    (wal / "00000001" / segment_name(last + 1)).unlink()
+    assert own_end_only(expire) == [False, False]
+    (wal / "00000002" / segment_name(last, 2)).unlink()
+    assert own_end_only(expire) == [True, False]
+    # Nothing later: it is where the archive ends.
+    for path in [*wal.glob("*/0*")]:
+        if path.suffix != ".history" and int(path.name[16:], 16) > last:
+            path.unlink()
+    rows = json.loads(tool(expire, "list", "--json").check().out)
+    assert rows[0]["own_end_only"] is False and rows[0]["wal"] == "ok"
+    # The old primary's last segment, not whole, leads on as well.
+    (wal / "00000001" / segment_name(last + 3)).touch()
+    (wal / "00000001" / f"{segment_name(last + 1)}.partial").touch()
+    expire.dailies.hand_over()
+    rows = json.loads(tool(expire, "list", "--json").check().out)
+    assert rows[0]["own_end_only"] is False

@@ -132,6 +132,36 @@ def test_json(site: Site) -> None:
     copy.wait_sql("select not pg_is_in_recovery()")
 
 
+def test_own_end_only(site: Site, repo_dir: Path) -> None:
+    """A backup that leads nowhere else can be had as it is, and says so."""
+    site.load()
+    site.mark(1)
+    site.backup()
+    site.mark(2)
+    lost_segment = site.settle()
+    site.mark(3)
+    site.settle()
+    copy = site.copy()
+    dry = ("--dry-run", f"--target-dir={copy.data}", "--target-immediate")
+    assert "its own end only" not in site.run("restore", *dry).check().out
+    assert site.list()[0]["own_end_only"] is False
+
+    (lost,) = repo_dir.glob(f"*/wal/*/{lost_segment}")
+    lost.unlink()
+    assert site.list()[0]["own_end_only"] is True
+    said = site.run("restore", *dry).check().out
+    assert "this backup restores to its own end only" in said
+    shown = site.run("restore", "--json", *dry).check().out
+    assert json.loads(shown)["own_end_only"] is True
+    refused = site.refuse()
+    assert "restores to its own end only" in refused
+    assert "The nearest possible is --target-immediate" in refused
+    copy = site.restore("--target-immediate", "--target-action=promote")
+    copy.wait_sql("select not pg_is_in_recovery()")
+    assert copy.sql("select n from marks") == [(1,)]
+
+
+
 def test_places_that_cannot_be(site: Site, shared_dir: Path) -> None:
     """Found before the first byte: no permission, and within each other."""
     site.load()
