@@ -95,6 +95,8 @@ status_compare_memory(struct overview *s, const struct memory *memory,
 {
 	const char *newest =
 		s->ncomplete > 0 ? s->complete[s->ncomplete - 1]->id : "";
+	const struct catalog_backup *was =
+		catalog_find(&s->catalog, memory->newest);
 	char seen[21];
 
 	if (s->map.segment_size == memory->segment_size &&
@@ -105,7 +107,7 @@ status_compare_memory(struct overview *s, const struct memory *memory,
 	(void) snprintf(found->newest, sizeof(found->newest), "%s", newest);
 	found->newest_seen_s = s->now_s;
 	if (memory->newest[0] == '\0' || strcmp(memory->newest, newest) <= 0 ||
-		catalog_find(&s->catalog, memory->newest) != NULL)
+		(was != NULL && was->state != BACKUP_UNFINISHED))
 		return;
 	status_problem(s, "rewound",
 				   "backup %s was there at %s, and is not any more",
@@ -302,7 +304,7 @@ tell_archiving(struct overview *s)
 		return;
 	if (!server->archives && !server->in_recovery)
 		status_problem(s, "archiving-off", "the server does not archive");
-	if (server->last_failed_s > server->last_archived_s)
+	if (server->failing)
 		status_problem(s, "archiver-failing",
 					   "archiving of %s fails, last at %s; the server's log "
 					   "says why",

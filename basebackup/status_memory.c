@@ -92,6 +92,15 @@ memory_add_usage(struct memory *memory, const struct memory_usage *usage,
 	return ST_OK;
 }
 
+bool
+memory_takes_class(const char *storage_class)
+{
+	for (const char *s = storage_class; *s != '\0'; s++)
+		if (*s <= ' ' || *s > '~')
+			return false;
+	return strcmp(storage_class, "-") != 0;
+}
+
 static int
 compare_blocks(const struct memory_block *a, const struct memory_block *b)
 {

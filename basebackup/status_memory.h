@@ -112,6 +112,9 @@ memory_find_block(const struct memory *memory, uint32_t timeline,
 extern const struct memory_end *
 memory_find_end(const struct memory *memory, uint32_t timeline);
 
+/* Can that storage class be written down? */
+extern bool memory_takes_class(const char *storage_class);
+
 /*
  * Forgets the blocks, and backups' sizes, that are too old to count, and the
  * MEMORY_AGAIN longest unseen of the other blocks.

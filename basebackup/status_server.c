@@ -31,7 +31,9 @@ static const char archiver_sql[] =
 	"SELECT archived_count, failed_count, coalesce(last_archived_wal, ''),"
 	" coalesce(last_failed_wal, ''),"
 	" coalesce(floor(extract(epoch FROM last_archived_time)), 0)::bigint,"
-	" coalesce(floor(extract(epoch FROM last_failed_time)), 0)::bigint"
+	" coalesce(floor(extract(epoch FROM last_failed_time)), 0)::bigint,"
+	" coalesce(last_failed_time > last_archived_time,"
+	" last_failed_time IS NOT NULL)::int"
 	" FROM pg_stat_archiver";
 
 static const char may_look_sql[] =
@@ -117,9 +119,10 @@ static enum status
 ask_archiver(struct pgconn *conn, struct status_server *out, struct err *err)
 {
 	struct pgresult *res = NULL;
+	uint64_t failing = 0;
 	bool fine;
 
-	if (ask_row(conn, archiver_sql, 6, &res, err) != ST_OK)
+	if (ask_row(conn, archiver_sql, 7, &res, err) != ST_OK)
 		return err->status;
 	(void) snprintf(out->last_archived, sizeof(out->last_archived), "%s",
 					pgresult_value(res, 0, 2));
@@ -128,7 +131,9 @@ ask_archiver(struct pgconn *conn, struct status_server *out, struct err *err)
 	fine = number(res, 0, INT64_MAX, &out->archived_count) &&
 		   number(res, 1, INT64_MAX, &out->failed_count) &&
 		   number_s(res, 4, &out->last_archived_s) &&
-		   number_s(res, 5, &out->last_failed_s);
+		   number_s(res, 5, &out->last_failed_s) &&
+		   number(res, 6, 1, &failing);
+	out->failing = failing == 1;
 	pgresult_free(res);
 	return fine ? ST_OK
 				: err_set(err, ST_SERVER,

@@ -37,6 +37,7 @@ struct status_server
 	char last_failed[WAL_NAME_MAX + 1];
 	int64_t last_archived_s;
 	int64_t last_failed_s;
+	bool failing; /* the last try failed */
 
 	/* Files that wait; if the role may look. */
 	bool ready_known;

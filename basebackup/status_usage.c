@@ -42,14 +42,12 @@ add_part(void *arg, const struct store_entry *entry, struct err *err)
 	return ST_OK;
 }
 
-/* Can these words be written down? */
 static bool
 plain(const struct usage *usage)
 {
 	for (size_t i = 0; i < usage->nrows; i++)
-		for (const char *s = usage->rows[i].storage_class; *s != '\0'; s++)
-			if (*s <= ' ' || *s > '~')
-				return false;
+		if (!memory_takes_class(usage->rows[i].storage_class))
+			return false;
 	return true;
 }
 

@@ -106,15 +106,6 @@ struct walk
 	bool mistrust; /* it did not */
 };
 
-static bool
-class_plain(const char *storage_class)
-{
-	for (const char *s = storage_class; *s != '\0'; s++)
-		if (*s <= ' ' || *s > '~')
-			return false;
-	return strcmp(storage_class, "-") != 0;
-}
-
 static enum status
 end_block(struct walk *w, struct err *err)
 {
@@ -179,7 +170,7 @@ count_object(struct walk *w, const struct store_entry *entry, bool in_block)
 	if (b->usage.objects == 0)
 	{
 		b->usage = row;
-		b->mixed = !class_plain(row.storage_class);
+		b->mixed = !memory_takes_class(row.storage_class);
 		return;
 	}
 	b->usage.objects++;
