@@ -48,7 +48,7 @@ struct expire_plan
 {
 	struct catalog catalog;
 	struct expire_backup *backups; /* one for each of the catalogue */
-	int64_t now_s;                 /* by the store's clock, if it tells */
+	int64_t now_s;                 /* as repo_now_s tells */
 
 	/* The WAL: what of it goes. */
 	bool wal_known;      /* there is a backup, all of one segment size */

@@ -6,22 +6,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "basebackup/archive.h"
 #include "basebackup/histories.h"
 #include "basebackup/reach.h"
 #include "common/log.h"
-
-/* The store's clock decides, except where a slow one of ours keeps more. */
-static int64_t
-now_s(const struct repo *repo)
-{
-	int64_t ours = (int64_t) time(NULL);
-	int64_t theirs = repo->store->answered_s;
-
-	return theirs > 0 && theirs < ours ? theirs : ours;
-}
 
 static bool
 is_listed(const char *const *ids, size_t nids, const char *id)
@@ -265,7 +254,7 @@ decide(struct session *session, const struct expire_options *options,
 		const struct keep_timelines timelines = {histories.nhistories,
 												 histories.list};
 
-		plan->now_s = now_s(&session->repo);
+		plan->now_s = repo_now_s(&session->repo);
 		(void) keep_backups(&options->rules, plan->now_s, &timelines,
 							plan->kept, ncomplete);
 		set_fates(&session->repo, plan);

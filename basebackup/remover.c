@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "common/cli.h"
 #include "common/log.h"
@@ -34,6 +33,7 @@ struct remover
 	size_t nitems;
 	uint64_t count;
 	uint64_t bytes;
+	int64_t now_s;  /* when it began */
 	int64_t lock_s; /* how long an object is locked; 0: none is */
 	uint64_t locked;
 	uint64_t locked_bytes;
@@ -62,6 +62,7 @@ remover_new(struct session *session, struct remover **out, struct err *err)
 					  cli_cancel());
 	if (setting != NULL && s3_lock_parse(setting, &lock))
 		remover->lock_s = (int64_t) lock.days * DAY_S;
+	remover->now_s = repo_now_s(&session->repo);
 	*out = remover;
 	return ST_OK;
 }
@@ -98,7 +99,7 @@ remover_add(struct remover *remover, const struct store_entry *entry,
 	struct item item = {.size_bytes = entry->stat.size_bytes,
 						.counted = true,
 						.locked = entry->stat.modified + remover->lock_s >
-								  (int64_t) time(NULL)};
+								  remover->now_s};
 
 	(void) snprintf(item.key, sizeof(item.key), "%s", entry->key);
 	return add(remover, &item, err);

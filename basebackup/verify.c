@@ -384,8 +384,8 @@ verify_wal(struct run *run, struct err *err)
 
 	if (status != ST_OK || run->ncomplete == 0)
 		return status;
-	(void) keep_backups(&run->options->rules, (int64_t) time(NULL), &timelines,
-						run->kept, run->ncomplete);
+	(void) keep_backups(&run->options->rules, repo_now_s(&run->session->repo),
+						&timelines, run->kept, run->ncomplete);
 	window_lsn =
 		keep_window_lsn(&run->options->rules, run->kept, run->ncomplete);
 	for (size_t i = 0; i < run->histories.nhistories && status == ST_OK; i++)

@@ -35,6 +35,15 @@ repo_close(struct repo *repo)
 	repo->store = NULL;
 }
 
+int64_t
+repo_now_s(const struct repo *repo)
+{
+	int64_t ours = (int64_t) time(NULL);
+	int64_t theirs = repo->store->answered_s;
+
+	return theirs > 0 && theirs < ours ? theirs : ours;
+}
+
 struct cluster_lister
 {
 	void (*visit)(void *arg, uint64_t system_identifier);

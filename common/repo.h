@@ -29,6 +29,12 @@ repo_open(struct repo *repo, const struct config *cfg,
 extern void repo_close(struct repo *repo);
 
 /*
+ * What time it is for what is kept until some time: by the store's clock as of
+ * its latest answer, or by ours if that is earlier or the store tells none.
+ */
+extern int64_t repo_now_s(const struct repo *repo);
+
+/*
  * Settles repo->system_identifier for a command with no cluster at hand: what
  * is set, else the only one in the repository.  ST_CONFIG with the list when
  * there are several, ST_MISSING when there is none.
