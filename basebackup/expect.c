@@ -200,6 +200,31 @@ expect_find(const struct expect *expect, const char *backup_id,
 														 : NULL;
 }
 
+bool
+expect_parse_name(const char *name, char *id, enum object_kind *kind,
+				  uint32_t *n)
+{
+	const char *at = name + strlen("backup/");
+	const char *slash;
+	char *end;
+
+	if (strncmp(name, "backup/", strlen("backup/")) != 0)
+		return false;
+	slash = strchr(at, '/');
+	if (slash == NULL || slash - at != BACKUP_ID_MAX - 1)
+		return false;
+	(void) snprintf(id, BACKUP_ID_MAX, "%s", at);
+	if (strncmp(slash, "/pack/", 6) == 0)
+		*kind = OBJECT_PACK;
+	else if (strncmp(slash, "/digest/", 8) == 0)
+		*kind = OBJECT_DIGEST;
+	else
+		return false;
+	at = strrchr(slash, '/') + 1;
+	*n = (uint32_t) strtoul(at, &end, 16);
+	return strlen(at) == 8 && *end == '\0';
+}
+
 static enum status
 visit_table(const struct owner *owner, enum object_kind kind,
 			expect_visit visit, void *arg, struct err *err)

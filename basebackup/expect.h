@@ -45,6 +45,13 @@ extern struct expected *
 expect_find(const struct expect *expect, const char *backup_id,
 			enum object_kind kind, uint32_t n);
 
+/*
+ * Splits "backup/<id>/pack/<n>"; false for another kind of object.  id has
+ * room for BACKUP_ID_MAX.
+ */
+extern bool expect_parse_name(const char *name, char *id,
+							  enum object_kind *kind, uint32_t *n);
+
 /* Calls visit for each that has not been seen, owner by owner. */
 typedef enum status (*expect_visit)(void *arg, const char *backup_id,
 									enum object_kind kind, uint32_t n,

@@ -91,6 +91,12 @@ expire_apply(struct session *session, const struct expire_options *options,
 			 const struct expire_plan *plan, struct expire_result *out,
 			 struct err *err) ERR_CHECK;
 
+/*
+ * The WAL file that an archived file holds, also of one that was set aside;
+ * false for what is none of ours.
+ */
+extern bool expire_parse_wal(const char *text, struct wal_name *name);
+
 /* Lists the archived files that a plan does not need, in order. */
 extern enum status
 expire_list_wal(struct repo *repo, const struct keep_wal *wal,

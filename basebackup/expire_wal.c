@@ -19,9 +19,8 @@ struct walk
 	void *arg;
 };
 
-/* False for what is no WAL file of ours. */
-static bool
-parse_stored(const char *text, struct wal_name *name)
+bool
+expire_parse_wal(const char *text, struct wal_name *name)
 {
 	char plain[WAL_NAME_MAX + 1];
 	struct err ignored;
@@ -46,7 +45,7 @@ look_at(void *arg, const struct store_entry *entry, struct err *err)
 	const char *slash = strrchr(entry->key, '/');
 	struct wal_name name;
 
-	if (slash == NULL || !parse_stored(slash + 1, &name) ||
+	if (slash == NULL || !expire_parse_wal(slash + 1, &name) ||
 		keep_wal_needed(walk->wal, &name))
 		return ST_OK;
 	return walk->lister(walk->arg, entry, err);

@@ -15,6 +15,7 @@
 #include "basebackup/choose.h"
 #include "basebackup/expect.h"
 #include "basebackup/histories.h"
+#include "basebackup/verify_doubt.h"
 #include "basebackup/verify_read.h"
 #include "basebackup/verify_state.h"
 #include "basebackup/verify_wal.h"
@@ -46,7 +47,8 @@ struct run
 	struct told told[GAPS_REMEMBERED];
 	size_t ntold;
 
-	pthread_mutex_t lock; /* guards sink and counts->defects */
+	pthread_mutex_t lock; /* guards sink, counts->defects and doubts */
+	struct doubts doubts;
 	verify_sink sink;
 	void *arg;
 };
@@ -65,6 +67,7 @@ tell(struct run *run, enum verify_grade grade, const char *kind,
 	(void) pthread_mutex_unlock(&run->lock);
 }
 
+/* Those in doubt included: what is read is not read again. */
 static uint64_t
 read_defects(struct run *run)
 {
@@ -72,6 +75,8 @@ read_defects(struct run *run)
 
 	(void) pthread_mutex_lock(&run->lock);
 	n = run->counts->read_defects;
+	for (size_t i = 0; i < run->doubts.count; i++)
+		n += run->doubts.list[i].of_content;
 	(void) pthread_mutex_unlock(&run->lock);
 	return n;
 }
@@ -81,14 +86,49 @@ tell_unreadable(void *arg, const struct verify_object *object,
 				const struct err *why)
 {
 	struct run *run = arg;
+	const char *name = strchr(object->key, '/') + 1;
 	const char *kind = why->status == ST_MISSING ? "missing"
 					   : why->status == ST_AUTH  ? "key-needed"
 												 : "unreadable";
+	bool doubted = false;
+	struct err ignored;
 
 	(void) pthread_mutex_lock(&run->lock);
-	run->counts->read_defects++;
+	if (why->status == ST_MISSING)
+		doubted = doubts_add_object(&run->doubts, name, why->message, true,
+									&ignored) == ST_OK;
+	if (!doubted)
+		run->counts->read_defects++;
 	(void) pthread_mutex_unlock(&run->lock);
-	tell(run, VERIFY_DEFECT, kind, strchr(object->key, '/') + 1, why->message);
+	if (!doubted)
+		tell(run, VERIFY_DEFECT, kind, name, why->message);
+}
+
+static void
+tell_certain(void *arg, const struct doubt *doubt)
+{
+	struct run *run = arg;
+
+	if (doubt->of_content)
+		run->counts->read_defects++;
+	run->counts->defects++;
+	run->sink(run->arg, VERIFY_DEFECT, doubt->kind, doubt->subject,
+			  doubt->text);
+}
+
+/* By the session's thread. */
+static enum status
+settle(struct run *run, struct err *err)
+{
+	const struct doubts_view view = {run->session, &run->options->rules,
+									 &run->histories, run->kept,
+									 run->ncomplete};
+	enum status status;
+
+	(void) pthread_mutex_lock(&run->lock);
+	status = doubts_settle(&run->doubts, &view, tell_certain, run, err);
+	(void) pthread_mutex_unlock(&run->lock);
+	return status;
 }
 
 /* --- backups ---------------------------------------------------------------
@@ -168,29 +208,6 @@ read_content(struct run *run, enum object_kind kind,
 	return status;
 }
 
-/* Splits ".../backup/<id>/pack/<n>"; false for another kind of object. */
-static bool
-parse_part(const char *key, char id[BACKUP_ID_MAX], enum object_kind *kind,
-		   uint32_t *n)
-{
-	const char *at = strstr(key, "/backup/") + strlen("/backup/");
-	const char *slash = strchr(at, '/');
-	char *end;
-
-	if (slash == NULL || slash - at != BACKUP_ID_MAX - 1)
-		return false;
-	(void) snprintf(id, BACKUP_ID_MAX, "%s", at);
-	if (strncmp(slash, "/pack/", 6) == 0)
-		*kind = OBJECT_PACK;
-	else if (strncmp(slash, "/digest/", 8) == 0)
-		*kind = OBJECT_DIGEST;
-	else
-		return false;
-	at = strrchr(slash, '/') + 1;
-	*n = (uint32_t) strtoul(at, &end, 16);
-	return strlen(at) == 8 && *end == '\0';
-}
-
 static enum status
 visit_part(void *arg, const struct store_entry *entry, struct err *err)
 {
@@ -201,7 +218,7 @@ visit_part(void *arg, const struct store_entry *entry, struct err *err)
 	uint32_t n;
 	struct expected *expected;
 
-	if (!parse_part(entry->key, id, &kind, &n))
+	if (!expect_parse_name(strchr(entry->key, '/') + 1, id, &kind, &n))
 		return ST_OK;
 	expected = expect_find(run->expect, id, kind, n);
 	if (expected == NULL)
@@ -219,21 +236,24 @@ visit_part(void *arg, const struct store_entry *entry, struct err *err)
 }
 
 static enum status
-tell_missing(void *arg, const char *backup_id, enum object_kind kind,
+doubt_object(void *arg, const char *backup_id, enum object_kind kind,
 			 uint32_t n, const struct expected *expected, struct err *err)
 {
+	struct run *run = arg;
+	enum status status;
 	char name[OBJECT_NAME_MAX + 1];
 	char text[64];
 
-	(void) err;
 	if (kind == OBJECT_PACK)
 		repo_pack_name(name, backup_id, n);
 	else
 		repo_digest_name(name, backup_id, n);
 	(void) snprintf(text, sizeof(text), "%" PRIu32 " backups need it",
 					expected->users);
-	tell(arg, VERIFY_DEFECT, "missing", name, text);
-	return ST_OK;
+	(void) pthread_mutex_lock(&run->lock);
+	status = doubts_add_object(&run->doubts, name, text, false, err);
+	(void) pthread_mutex_unlock(&run->lock);
+	return status;
 }
 
 static enum status
@@ -248,7 +268,9 @@ verify_packs(struct run *run, struct err *err)
 	status =
 		store_list(repo->store, prefix, NULL, false, visit_part, run, err);
 	if (status == ST_OK)
-		status = expect_each_unseen(run->expect, tell_missing, run, err);
+		status = expect_each_unseen(run->expect, doubt_object, run, err);
+	if (status == ST_OK)
+		status = settle(run, err);
 	return status;
 }
 
@@ -276,15 +298,18 @@ told_before(struct run *run, uint32_t timeline, uint64_t first)
 }
 
 static void
-tell_gap(void *arg, uint32_t timeline, uint64_t first, uint64_t last)
+doubt_gap(void *arg, uint32_t timeline, uint64_t first, uint64_t last)
 {
 	struct gaps *gaps = arg;
+	struct run *run = gaps->run;
 	struct wal_name from;
 	struct wal_name to;
+	struct err ignored;
 	char text[256];
+	bool doubted;
 
 	gaps->found++;
-	if (told_before(gaps->run, timeline, first))
+	if (told_before(run, timeline, first))
 		return;
 	wal_name_segment(&from, timeline, first, gaps->segment_size);
 	wal_name_segment(&to, timeline, last, gaps->segment_size);
@@ -295,7 +320,12 @@ tell_gap(void *arg, uint32_t timeline, uint64_t first, uint64_t last)
 	else
 		(void) snprintf(text, sizeof(text),
 						"up to %s: recovery cannot go past it", to.text);
-	tell(gaps->run, VERIFY_DEFECT, "wal-gap", from.text, text);
+	(void) pthread_mutex_lock(&run->lock);
+	doubted =
+		doubts_add_gap(&run->doubts, &from, &to, text, &ignored) == ST_OK;
+	(void) pthread_mutex_unlock(&run->lock);
+	if (!doubted)
+		tell(run, VERIFY_DEFECT, "wal-gap", from.text, text);
 }
 
 /* What makes each backup consistent. */
@@ -315,7 +345,7 @@ verify_backups_wal(struct run *run, struct err *err)
 
 		status =
 			verify_wal_span(&run->session->repo, &span, s->wal_segment_size,
-							tell_gap, &gaps, &files, err);
+							doubt_gap, &gaps, &files, err);
 		run->kept[i].good = gaps.found == 0;
 	}
 	return status;
@@ -368,7 +398,7 @@ verify_timeline(struct run *run, const struct timeline_history *history,
 	for (size_t i = 0; i < nspans && status == ST_OK; i++)
 		if (spans[i].timeline == history->timeline || i + 2 == nspans)
 			status = verify_wal_span(&run->session->repo, &spans[i],
-									 base->wal_segment_size, tell_gap, &gaps,
+									 base->wal_segment_size, doubt_gap, &gaps,
 									 &run->counts->wal_files, err);
 	free(spans);
 	return status;
@@ -391,7 +421,7 @@ verify_wal(struct run *run, struct err *err)
 	for (size_t i = 0; i < run->histories.nhistories && status == ST_OK; i++)
 		status =
 			verify_timeline(run, &run->histories.list[i], window_lsn, err);
-	return status;
+	return status == ST_OK ? settle(run, err) : status;
 }
 
 static enum status
@@ -440,14 +470,24 @@ prepare(struct run *run, struct err *err)
 						   err);
 }
 
-/* An interrupted run leaves a mark, a complete one none. */
+/*
+ * An interrupted run leaves a mark, a complete one none.  What is still in
+ * doubt is settled in any case.
+ */
 static enum status
 finish_reading(struct run *run, enum status status, struct err *err)
 {
+	struct err why;
+
 	if (run->pool == NULL)
 		return status;
 	if (status == ST_OK)
 		status = verify_pool_drain(run->pool, err);
+	if (settle(run, &why) != ST_OK && status == ST_OK)
+	{
+		*err = why;
+		status = why.status;
+	}
 	verify_pool_count(run->pool, &run->counts->read_objects,
 					  &run->counts->read_bytes);
 	verify_state_close(&run->state, run->pool, read_defects(run),
@@ -480,6 +520,7 @@ verify_run(struct session *session, const struct verify_options *options,
 		status = read_wal(&run, err);
 	status = finish_reading(&run, status, err);
 	verify_pool_free(run.pool);
+	doubts_free(&run.doubts);
 	expect_free(run.expect);
 	histories_free(&run.histories);
 	free(run.kept);

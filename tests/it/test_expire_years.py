@@ -34,11 +34,11 @@ def test_two_years_of_backups(
     new_cluster: ClusterFactory, walship: Programs, work_dir: Path, key_file: Path
 ) -> None:
     rules = [MIXED, Rules(yearly=3, daily=2), Rules(within_days=3, monthly=4)]
-    years = Years(walship, new_cluster, work_dir, key_file, rules)
-    live(years, 14, 6, every=5)
-    for life in years.lives:
-        years.restore(life, life.left[0])
-    years.recover(years.lives[0])
+    with Years(walship, new_cluster, work_dir, key_file, rules) as years:
+        live(years, 14, 6, every=5)
+        for life in years.lives:
+            years.restore(life, life.left[0])
+        years.recover(years.lives[0])
 
 
 @pytest.mark.soak
@@ -62,13 +62,13 @@ def test_every_kept_backup_restores(
         Rules(within_days=20),
         *(Rules.draw(source) for _ in range(4)),
     ]
-    years = Years(walship, new_cluster, work_dir, key_file, rules)
-    live(years, 104, 60, every=4)
-    restored = 0
-    for life in years.lives:
-        tell(f"{life.rules}: {len(life.left)} kept")
-        for backup in life.left:
-            years.restore(life, backup)
-            restored += 1
-        years.recover(life)
-    tell(f"{len(years.made)} backups, {restored} restored, seed {soak[1]}")
+    with Years(walship, new_cluster, work_dir, key_file, rules) as years:
+        live(years, 104, 60, every=4)
+        restored = 0
+        for life in years.lives:
+            tell(f"{life.rules}: {len(life.left)} kept")
+            for backup in life.left:
+                years.restore(life, backup)
+                restored += 1
+            years.recover(life)
+        tell(f"{len(years.made)} backups, {restored} restored, seed {soak[1]}")

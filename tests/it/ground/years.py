@@ -13,6 +13,7 @@ import contextlib
 import json
 import os
 import shutil
+import subprocess
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from typing import Any
 from . import roots
 from .clock import clock_of
 from .dailies import Daily, Rules, expected
-from .host import Result, run
+from .host import Result, base_environment, run
 from .pg import Cluster, ClusterFactory
 from .programs import Programs, write_config
 
@@ -47,6 +48,22 @@ class Clock:
         self.file = home / "clock"
         self.now = datetime.now(UTC)
         self.env = clock_of(self.file)
+        # Each process shares memory with its parent, which must not go first:
+        # this one's wrapper outlives them all.
+        self._holder = subprocess.Popen(
+            ["faketime", "-f", "+0s", "sh", "-c", "echo $FAKETIME_SHARED; read end"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=base_environment(),
+            user=roots.PG_USER,
+            group=roots.PG_USER,
+            extra_groups=[],
+        )
+        assert self._holder.stdout
+        self.env["FAKETIME_SHARED"] = self._holder.stdout.readline().decode().strip()
+
+    def close(self) -> None:
+        self._holder.communicate()
 
     def move(self, moment: datetime) -> None:
         self.now = moment
@@ -161,6 +178,13 @@ class Years:
         self.primary.archive_with(
             f"{push} %p", autovacuum="off", max_wal_size="32MB", min_wal_size="2MB"
         )
+
+    def __enter__(self) -> Years:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.primary.close()
+        self.clock.close()
 
     def begin(self, moment: datetime) -> None:
         self.clock.move(moment)
