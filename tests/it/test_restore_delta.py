@@ -8,6 +8,7 @@ import os
 import random
 import re
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -319,6 +320,55 @@ def test_killed_and_resumed(
         assert tree(target) == fresh, call
         assert tree(new) == there, call
     assert killed > len(CALLS)
+
+
+@pytest.mark.soak
+def test_killed_at_any_time(site: Site, soak: tuple[int, int]) -> None:
+    """By the clock: wherever it is killed, and how often, --delta ends it."""
+    rounds, seed = soak
+    site.load()
+    site.backup()
+    site.primary.sql("update pgbench_accounts set abalance = 1 where aid % 700 = 1")
+    site.backup()
+    begun = time.monotonic()
+    copy = site.restore(start=False)
+    whole_s = time.monotonic() - begun
+    fresh = tree(copy.data)
+    draw = random.Random(seed)
+    target = site.copy().data
+    half = 0
+    for number in range(rounds):
+        # From nothing, from what the last round left, or from damage to it.
+        if number % 3 == 0:
+            as_postgres(f"rm -rf {target}")
+        elif number % 3 == 1:
+            victim = draw.choice([p for p in target.rglob("*") if p.is_file()])
+            as_postgres(f"head -c 70000 /dev/urandom > '{victim}'")
+            as_postgres(f"rm -rf {target}/base/1")
+        for _ in range(draw.randint(1, 4)):
+            kill_after(site, target, draw.uniform(0, whole_s))
+            control = (target / "global/pg_control").exists()
+            marker = (target / "walship.incomplete").exists()
+            assert not (control and marker)
+            half += marker
+        site.run("restore", "--delta", f"--target-dir={target}").check()
+        assert tree(target) == fresh, number
+    assert half > rounds // 4
+
+
+def kill_after(site: Site, target: Path, seconds: float) -> None:
+    program = site.programs.path("walship")
+    config = f"--config={site.config}"
+    with subprocess.Popen(
+        [program, "restore", config, "--delta", f"--target-dir={target}"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        user=roots.PG_USER,
+        group=roots.PG_USER,
+        cwd="/",
+    ) as child:
+        time.sleep(seconds)
+        child.kill()
 
 
 def test_half_restored_does_not_start(site: Site) -> None:
