@@ -191,6 +191,8 @@ publish_backup(struct publication *pub, struct err *err)
 	if (status == ST_OK)
 		status = publish_add_objects(pub, err);
 	if (status == ST_OK)
+		status = publish_retain_objects(pub, err);
+	if (status == ST_OK)
 		status = check_age(pub, err);
 	if (status == ST_OK)
 		status = publish_prove_objects(pub, err);

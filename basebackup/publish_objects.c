@@ -8,17 +8,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The older ones of a kind, NULL if there is no base. */
-static const struct packlist *
-older(const struct publication *pub, enum pack_kind kind)
+const struct packlist *
+publish_older(const struct publication *pub, enum pack_kind kind)
 {
 	if (pub->base == NULL)
 		return NULL;
 	return kind == PACK_DATA ? base_packs(pub->base) : base_digests(pub->base);
 }
 
-static bool
-in_use(const struct publication *pub, enum pack_kind kind, uint32_t number)
+bool
+publish_uses(const struct publication *pub, enum pack_kind kind,
+			 uint32_t number)
 {
 	return kind == PACK_DATA ? pack_writer_live(pub->packs, number) != NULL
 							 : pack_writer_uses_digest(pub->packs, number);
@@ -29,7 +29,7 @@ add_older(struct publication *pub, enum pack_kind kind, uint32_t number,
 		  struct stored_object *o, struct err *err)
 {
 	struct manifest_object line = {.kind = kind, .index = number};
-	enum status st = packlist_get(older(pub, kind), number, o, err);
+	enum status st = packlist_get(publish_older(pub, kind), number, o, err);
 
 	if (st != ST_OK)
 		return st;
@@ -71,12 +71,12 @@ static enum status
 add_kind(struct publication *pub, enum pack_kind kind, struct stored_object *o,
 		 struct err *err)
 {
-	const struct packlist *list = older(pub, kind);
+	const struct packlist *list = publish_older(pub, kind);
 	uint32_t nolder = list == NULL ? 0 : packlist_count(list);
 	enum status st = ST_OK;
 
 	for (uint32_t i = 0; st == ST_OK && i < nolder; i++)
-		if (in_use(pub, kind, i))
+		if (publish_uses(pub, kind, i))
 			st = add_older(pub, kind, i, o, err);
 	for (uint32_t n = 0; st == ST_OK && n < pack_pool_count(pub->pool, kind);
 		 n++)
@@ -130,7 +130,7 @@ static enum status
 expected_size(const struct walk *walk, uint32_t n, bool *needed,
 			  uint64_t *size, struct err *err)
 {
-	const struct packlist *list = older(walk->pub, walk->kind);
+	const struct packlist *list = publish_older(walk->pub, walk->kind);
 	struct stored_object *o = walk->object;
 	struct pack_record record;
 	uint32_t number = 0;
@@ -146,7 +146,7 @@ expected_size(const struct walk *walk, uint32_t n, bool *needed,
 		return st;
 	}
 	*needed = packlist_find(list, walk->source, n, &number) &&
-			  in_use(walk->pub, walk->kind, number);
+			  publish_uses(walk->pub, walk->kind, number);
 	if (!*needed)
 		return ST_OK;
 	st = packlist_get(list, number, o, err);
@@ -204,7 +204,7 @@ see_object(void *arg, const struct store_entry *entry, struct err *err)
 static uint32_t
 end_of_needed(const struct walk *walk)
 {
-	const struct packlist *list = older(walk->pub, walk->kind);
+	const struct packlist *list = publish_older(walk->pub, walk->kind);
 	uint32_t end = 0;
 
 	if (walk->own)
@@ -215,7 +215,7 @@ end_of_needed(const struct walk *walk)
 
 		packlist_owner(list, i, &source, &n);
 		if (source == walk->source && n >= end &&
-			in_use(walk->pub, walk->kind, i))
+			publish_uses(walk->pub, walk->kind, i))
 			end = n + 1;
 	}
 	return end;
@@ -244,7 +244,7 @@ static enum status
 prove_kind(const struct publication *pub, enum pack_kind kind,
 		   struct stored_object *object, struct err *err)
 {
-	const struct packlist *list = older(pub, kind);
+	const struct packlist *list = publish_older(pub, kind);
 	uint32_t nsources = list == NULL ? 0 : packlist_backups(list);
 	struct walk walk = {
 		.pub = pub, .kind = kind, .own = true, .object = object};

@@ -17,8 +17,7 @@
 struct upload
 {
 	struct s3_option_headers options;
-	char md5[S3_MD5_BASE64_SIZE];
-	char crc32c[S3_CRC32C_BASE64_SIZE];
+	struct s3_body_checksum checksum;
 };
 
 static void
@@ -27,24 +26,18 @@ add_header(struct s3_call *call, const char *name, const char *value)
 	call->headers[call->nheaders++] = (struct s3_header){name, value};
 }
 
-static void
-add_checksum(const struct s3_store *store, struct s3_call *call,
-			 struct upload *upload)
+void
+s3_call_add_checksum(const struct s3_store *store, struct s3_call *call,
+					 struct s3_body_checksum *room)
 {
-	bool demanded =
-		store->checksum || s3_options_locks(&store->options, call->key);
-
-	if (!store->address.aws && !demanded)
-		return;
-
 	/* A libcrypto in FIPS mode has no MD5. */
 	if (!store->address.aws &&
-		s3_md5_base64(call->body, call->body_len, upload->md5))
-		add_header(call, "content-md5", upload->md5);
+		s3_md5_base64(call->body, call->body_len, room->md5))
+		add_header(call, "content-md5", room->md5);
 	else
 	{
-		s3_crc32c_base64(call->body, call->body_len, upload->crc32c);
-		add_header(call, "x-amz-checksum-crc32c", upload->crc32c);
+		s3_crc32c_base64(call->body, call->body_len, room->crc32c);
+		add_header(call, "x-amz-checksum-crc32c", room->crc32c);
 	}
 }
 
@@ -99,7 +92,9 @@ put_once(struct s3_store *store, const char *key, const void *data, size_t len,
 					  &upload.options);
 	for (size_t i = 0; i < upload.options.count; i++)
 		call.headers[call.nheaders++] = upload.options.list[i];
-	add_checksum(store, &call, &upload);
+	if (store->address.aws || store->checksum ||
+		s3_options_locks(&store->options, key))
+		s3_call_add_checksum(store, &call, &upload.checksum);
 	if (conditional)
 		add_header(&call, "if-none-match", "*");
 	*outcome = PUT_DONE;

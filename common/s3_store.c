@@ -280,6 +280,7 @@ static const struct store_ops s3_ops = {.put = s3_put,
 										.remove = s3_remove,
 										.features = s3_features,
 										.thaw = s3_thaw,
+										.extend = s3_extend,
 										.free = s3_free};
 
 enum status

@@ -74,6 +74,18 @@ extern enum status
 s3_call_refused(const struct s3_store *store, const struct s3_call *call,
 				const struct s3_answer *answer, struct err *err);
 
+/* A body's checksum: what a header points to. */
+struct s3_body_checksum
+{
+	char md5[S3_MD5_BASE64_SIZE];
+	char crc32c[S3_CRC32C_BASE64_SIZE];
+};
+
+/* Adds the checksum that the store knows, as s3_put.c says. */
+extern void
+s3_call_add_checksum(const struct s3_store *store, struct s3_call *call,
+					 struct s3_body_checksum *room);
+
 /* For messages: get "key".  Returns out. */
 extern char *s3_call_what(const struct s3_call *call, char *out, size_t size);
 
@@ -108,6 +120,8 @@ extern enum status s3_features(struct store *base, struct store_features *out,
 							   struct err *err) ERR_CHECK;
 extern enum status s3_thaw(struct store *base, const char *key, int days,
 						   struct err *err) ERR_CHECK;
+extern enum status
+s3_extend(struct store *base, const char *key, struct err *err) ERR_CHECK;
 
 /* The module's only symbol: STORE_S3_SYMBOL. */
 __attribute__((visibility("default"))) extern enum status

@@ -320,6 +320,17 @@ s3_xml_parse_versioning(const char *body, size_t len, bool *versioned)
 }
 
 enum status
+s3_xml_parse_retention(const char *body, size_t len, int64_t *until)
+{
+	struct setting_reader r = {.root = "/Retention",
+							   .path = "/Retention/RetainUntilDate"};
+	enum status status = read_setting(body, len, &r);
+
+	return status == ST_OK && !s3_time_parse_iso(r.value, until) ? ST_CORRUPT
+																 : status;
+}
+
+enum status
 s3_xml_parse_object_lock(const char *body, size_t len, bool *locked)
 {
 	struct setting_reader r = {

@@ -71,6 +71,10 @@ extern enum status s3_xml_parse_versioning(const char *body, size_t len,
 extern enum status
 s3_xml_parse_object_lock(const char *body, size_t len, bool *locked) ERR_CHECK;
 
+/* Until when an object is locked; seconds since 1970. */
+extern enum status
+s3_xml_parse_retention(const char *body, size_t len, int64_t *until) ERR_CHECK;
+
 /* One lifecycle rule, as far as it touches current objects without tags. */
 struct s3_lifecycle_rule
 {

@@ -317,6 +317,23 @@ store_thaw(struct store *store, const char *key, int days, struct err *err)
 	return rc;
 }
 
+enum status
+store_extend(struct store *store, const char *key, struct err *err)
+{
+	struct tries tries;
+	enum status rc = check_key(key, err);
+
+	if (rc != ST_OK || store->ops->extend == NULL)
+		return rc;
+	rc = begin_call(store, &tries, err);
+	if (rc != ST_OK)
+		return rc;
+	do
+		rc = store->ops->extend(store, key, err);
+	while (try_again(&tries, &rc, err));
+	return rc;
+}
+
 /* As struct relay; last is the greatest key delivered or to be skipped. */
 struct list_relay
 {

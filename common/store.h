@@ -99,6 +99,8 @@ struct store_ops
 							struct err *err);
 	enum status (*thaw)(struct store *store, const char *key, int days,
 						struct err *err); /* NULL: nothing is ever archived */
+	enum status (*extend)(struct store *store, const char *key,
+						  struct err *err); /* NULL: nothing is locked */
 	void (*free)(struct store *store);
 };
 
@@ -202,6 +204,14 @@ store_features(struct store *store, struct store_features *out,
  */
 extern enum status store_thaw(struct store *store, const char *key, int days,
 							  struct err *err) ERR_CHECK;
+
+/*
+ * Locks an object for as long as one that were put now, by s3_object_lock;
+ * nothing to do where that is not set, and where it is locked for longer.
+ * ST_MISSING and what a put may return.
+ */
+extern enum status
+store_extend(struct store *store, const char *key, struct err *err) ERR_CHECK;
 
 /* The backends. */
 extern enum status

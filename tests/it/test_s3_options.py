@@ -280,6 +280,46 @@ def test_what_is_locked(locked: Bucket, gateway: Gateway, mode: str) -> None:
     assert status(store("get", SEGMENT)) == "ok"
 
 
+def locked_for(days: int, bucket: Bucket, gateway: Gateway) -> StoreTool:
+    lock = f"compliance {days}d"
+    return store_for(bucket, gateway, s3_object_lock=lock, s3_conditional_put="off")
+
+
+def test_a_lock_that_is_extended(locked: Bucket, gateway: Gateway) -> None:
+    """To what an upload would get now, and never to less."""
+    locked_for(2, locked, gateway)("put", PACK, stdin=b"x").check()
+    locked_for(2, locked, gateway)("put", f"{BACKUP}/start", stdin=b"x").check()
+    for days, wanted in ((5, 5), (3, 5), (5, 5)):
+        locked_for(days, locked, gateway)("extend", PACK).check()
+        told = retention(locked, f"it/{PACK}")
+        assert told is not None and told[0] == "COMPLIANCE"
+        assert wanted * DAY - 60 < told[1] <= wanted * DAY
+    locked_for(5, locked, gateway)("extend", f"{BACKUP}/start").check()
+    assert retention(locked, f"it/{BACKUP}/start") is None
+    gone = locked_for(5, locked, gateway)("extend", f"{BACKUP}/pack/00000009")
+    assert status(gone) == "missing"
+    store_for(locked, gateway)("extend", PACK).check()
+
+
+def test_a_retention_that_may_not_be_extended(script: Script) -> None:
+    """A refusal counts, unless the lock is known to end later."""
+    refused = answer(403, b"<Error><Code>AccessDenied</Code></Error>")
+    soon = b"<Retention><Mode>COMPLIANCE</Mode><RetainUntilDate>2020-01-01T00:00:00Z"
+    soon += b"</RetainUntilDate></Retention>"
+    for known, wanted in ((refused, "auth"), (answer(200, soon), "auth")):
+        store, server = script(refused, known, **EVERYTHING)
+        assert status(store("--once", "extend", PACK)) == wanted
+        put, get = server.asked
+        assert put.method == "PUT" and "retention" in put.path
+        assert get.method == "GET" and "retention" in get.path
+        assert "content-md5" in put.headers
+        for asked in server.asked:
+            assert_signed(asked)
+    later = soon.replace(b"2020", b"2999")
+    store, _ = script(refused, answer(200, later), **EVERYTHING)
+    store("--once", "extend", PACK).check()
+
+
 def test_a_whole_life_in_compliance_mode(
     locked: Bucket,
     gateway: Gateway,
@@ -322,11 +362,22 @@ def test_a_whole_life_in_compliance_mode(
         free = name == "start" or name.startswith(".walship-probe-")
         assert (retention(locked, key) is None) == free, key
 
+    # What an older backup holds is locked for as long as what needs it.
+    text = config.read_text()
+    config.write_text(text.replace("compliance 1d", "compliance 3d"))
+    before = set(locked.list())
+    site.backup()
+    ends = {key: retention(locked, key) for key in before if f"{backup}/" in key}
+    extended = {key for key, told in ends.items() if told and told[1] > 2 * DAY}
+    kinds = {key.split("/")[-2] for key in extended}
+    assert kinds == {"pack", "digest"}
+    config.write_text(text)
+
     # What goes is hidden; the lock, and expire says so, keeps its bytes.
     newest = site.backup("--full")
     site.settle()
     done = site.run("expire", "--keep-last=1", "--apply").check()
-    assert "Deleted: 1 backups" in done.out
+    assert "Deleted: 2 backups" in done.out
     assert "are only hidden: the bucket keeps them until their lock ends" in done.out
     assert [row["id"] for row in site.list()] == [newest]
     assert site.run("verify", "--read").check().out.startswith("1 backups")

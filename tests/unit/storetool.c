@@ -27,7 +27,8 @@ static const char usage[] =
 	"  rm KEY...                 \"-\": keys from standard input\n"
 	"  fill PREFIX FIRST LAST    puts PREFIX<number, 8 digits>\n"
 	"  features\n"
-	"  thaw KEY DAYS\n";
+	"  thaw KEY DAYS\n"
+	"  extend KEY\n";
 
 static bool once;
 
@@ -248,6 +249,13 @@ do_thaw(struct store *store, char **args, int nargs, struct err *err)
 	return store_thaw(store, args[0], (int) days, err);
 }
 
+static enum status
+do_extend(struct store *store, char **args, int nargs, struct err *err)
+{
+	(void) nargs;
+	return store_extend(store, args[0], err);
+}
+
 static const struct
 {
 	const char *name;
@@ -260,7 +268,7 @@ static const struct
 	{"head", do_head, 1, 1}, {"list", do_list, 1, 2},
 	{"dirs", do_dirs, 1, 2}, {"rm", do_rm, 1, 100000},
 	{"fill", do_fill, 3, 3}, {"features", do_features, 0, 0},
-	{"thaw", do_thaw, 2, 2},
+	{"thaw", do_thaw, 2, 2}, {"extend", do_extend, 1, 1},
 };
 
 static enum status
