@@ -74,8 +74,9 @@ judge_end(const struct drill *d, struct err *err)
 	const struct recovery_target *t = &d->cluster.request.target;
 	char lsn[LSN_TEXT_MAX], last[TIMESTAMP_TEXT_MAX], is[TIMESTAMP_TEXT_MAX];
 
+	/* The transaction's record begins in that segment. */
 	if (t->kind == TARGET_END && d->archive.any &&
-		d->recovered_lsn < d->archive.lsn)
+		d->recovered_lsn <= d->archive.lsn)
 		return err_set(err, ST_CORRUPT,
 					   "recovery ended at %s, before the last transaction in "
 					   "the archive, of %s",

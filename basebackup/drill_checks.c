@@ -285,12 +285,12 @@ check_program(const struct drill *d, struct err *err)
 						 "--no-amcheck goes on without it.");
 }
 
-/* "btree index "d.s.i":" and the line behind it. */
+/* "btree index "d.s.i":" and the line behind it, which is indented. */
 static void
 explain_corruption(const struct drill *d, struct err *err)
 {
 	char *said = scratch_server_said(d->cluster.server);
-	char *relation = said, *end;
+	char *relation = said, *end, *to;
 
 	while (relation != NULL && strncmp(relation, "btree index ", 12) != 0 &&
 		   strncmp(relation, "heap table ", 11) != 0)
@@ -304,9 +304,11 @@ explain_corruption(const struct drill *d, struct err *err)
 		end = end == NULL ? NULL : strchr(end + 1, '\n');
 		if (end != NULL)
 			*end = '\0';
-		for (char *c = relation; *c != '\0'; c++)
-			if (*c == '\n')
-				*c = ' ';
+		to = relation;
+		for (const char *c = relation; *c != '\0'; c++)
+			if (*c != '\n' && (*c != ' ' || c[1] != ' '))
+				*to++ = *c;
+		*to = '\0';
 		err_set(err, ST_CORRUPT, "pg_amcheck found damage: %s", relation);
 	}
 	free(said);

@@ -175,20 +175,23 @@ static void
 lay_out(const struct drill *d, struct timeline *t)
 {
 	const struct backup_summary *s = &d->cluster.choice.backup;
-	int64_t stop_us = s->stop_time * 1000000, end_us = stop_us;
-	int64_t replayed_us = stop_us;
+	const struct recovery_target *target = &d->cluster.request.target;
+	int64_t start_us = s->start_time * 1000000;
+	int64_t stop_us = s->stop_time * 1000000, end_us, replayed_us = stop_us;
 
-	t->n = 0;
-	if (d->recovered && d->any_replayed && d->replayed_us > stop_us)
+	/* Whole seconds, which may be the same one. */
+	if (start_us >= stop_us)
+		start_us = stop_us - 1000000;
+	if (d->recovered && d->any_replayed && d->replayed_us > replayed_us)
 		replayed_us = d->replayed_us;
+	if (d->recovered && target->kind == TARGET_TIME &&
+		target->time_us > replayed_us)
+		replayed_us = target->time_us;
+	end_us = replayed_us;
 	if (d->archive.any && d->archive.time_us > end_us)
 		end_us = d->archive.time_us;
-	if (end_us < replayed_us)
-		end_us = replayed_us;
-	add_stretch(t, "base", "the backup was made", s->start_time * 1000000,
-				stop_us > s->start_time * 1000000
-					? stop_us
-					: s->start_time * 1000000 + 1000000);
+	t->n = 0;
+	add_stretch(t, "base", "the backup was made", start_us, stop_us);
 	add_stretch(t, "wal", "replayed from archived WAL", stop_us, replayed_us);
 	add_stretch(t, "rest", "in the archive, not replayed", replayed_us,
 				end_us);
@@ -218,8 +221,7 @@ static void
 put_picture(FILE *out, const struct drill *d, const struct timeline *t)
 {
 	const struct recovery_target *target = &d->cluster.request.target;
-	int64_t from = d->cluster.choice.backup.start_time * 1000000;
-	int64_t whole = 1, x;
+	int64_t from = t->list[0].from_us, whole = 1, x;
 	char text[21];
 
 	for (size_t i = 0; i < t->n; i++)
@@ -260,7 +262,7 @@ put_picture(FILE *out, const struct drill *d, const struct timeline *t)
 static void
 put_timeline(FILE *out, const struct drill *d)
 {
-	struct timeline t;
+	struct timeline t = {.n = 0};
 	char from[21], to[21], text[DRILL_DURATION_MAX];
 
 	lay_out(d, &t);

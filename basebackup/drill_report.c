@@ -238,7 +238,9 @@ drill_text(const struct drill *d)
 	if (d->checks.nchecks > 0)
 		(void) fprintf(out, "  checks     %zu of %zu run, %s\n",
 					   drill_checks_run(d), d->checks.nchecks,
-					   failed == NULL ? "all true" : "the last one failed");
+					   failed != NULL             ? "the last one failed"
+					   : drill_checks_run(d) == 0 ? "since it failed before"
+												  : "all true");
 	if (failed != NULL)
 		(void) fprintf(out, "  failed     \"%s\", line %u, database \"%s\"\n",
 					   failed->name, failed->line, failed->database);

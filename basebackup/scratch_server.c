@@ -127,14 +127,29 @@ find_cause(char *text)
 	return found;
 }
 
+/* What wal-fetch said last, on a line of its own; NULL: nothing. */
+static char *
+find_fetch_error(const char *text)
+{
+	static const char word[] = "wal-fetch: ERROR: ";
+	const char *found = NULL;
+
+	for (const char *at = text; (at = strstr(at, word)) != NULL; at++)
+		found = at;
+	return found == NULL ? NULL : strndup(found, strcspn(found, "\n"));
+}
+
 static enum status
 explain(const char *what, const char *log, struct err *err)
 {
 	char *text = read_tail(log);
+	char *fetch = text == NULL ? NULL : find_fetch_error(text);
 	const char *cause = text == NULL ? "" : find_cause(text);
 
-	err_set(err, ST_SERVER, "%s: %s", what,
-			*cause != '\0' ? cause : "it says nothing");
+	err_set(err, ST_SERVER, "%s: %s%s%s", what,
+			*cause != '\0' ? cause : "it says nothing",
+			fetch != NULL ? "; " : "", fetch != NULL ? fetch : "");
+	free(fetch);
 	free(text);
 	return err->status;
 }

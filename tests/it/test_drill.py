@@ -363,7 +363,8 @@ def test_damaged_and_missing_segment(depot: Depot) -> None:
     content[len(content) // 2] ^= 1
     segment.write_bytes(content)
     older = [f"--backup={depot.backups[0]}", "--no-amcheck"]
-    depot.fails(segment.name, "replay", *older, config=config)
+    result = depot.fails(segment.name, "replay", *older, config=config)
+    assert "wal-fetch: ERROR: " in result["message"]
     segment.unlink()
     text = f'lacks WAL segment "{segment.name}"'
     depot.fails(text, "prepare", *older, config=config)
@@ -394,12 +395,13 @@ def test_corrupt_index(depot: Depot) -> None:
     swapped = whole[items + 8 : items + 12] + whole[items + 4 : items + 8]
     path.write_bytes(whole[: items + 4] + swapped + whole[items + 12 :])
     primary.start()
+    backup = depot.site.backup()
     try:
-        backup = depot.site.backup()
         depot.site.settle()
         page_file = depot.place("h") / "drill.html"
         result = depot.fails(
-            'pg_amcheck found damage: btree index "shop.public.orders_n"',
+            'pg_amcheck found damage: btree index "shop.public.orders_n": ERROR: item '
+            "order invariant violated",
             *("amcheck", f"--checks={depot.file('select true')}"),
             f"--html={page_file}",
         )
@@ -407,6 +409,8 @@ def test_corrupt_index(depot: Depot) -> None:
         assert "orders_n" in read_page(page_file).text
         depot.passes("--no-amcheck")
     finally:
+        for made_of in (depot.home / "repo").glob(f"*/backup/{backup}"):
+            shutil.rmtree(made_of)
         primary.stop()
         path.write_bytes(whole)
         primary.start()
@@ -502,3 +506,24 @@ def test_refused(depot: Depot) -> None:
         assert done.err, args
     done = depot.site.run("drill", "--checks=/none")
     assert done.status == 1 and "could not open file" in done.err
+
+
+def test_recovery_that_ends_early(depot: Depot, walship: Programs) -> None:
+    """A segment called absent makes the server promote, which looks well."""
+    depot.site.mark(9000)
+    last = depot.site.settle()
+    bindir = depot.place("b")
+    shutil.copy2(walship.path("walship"), bindir)
+    fake = bindir / "wal-fetch"
+    fake.write_text(
+        f'#!/bin/sh\ncase "$*" in *{last}*) exit 1 ;; esac\n'
+        f'exec {walship.path("wal-fetch")} "$@"\n',
+        encoding="utf-8",
+    )
+    fake.chmod(0o755)
+    scratch = depot.place("s")
+    argv = depot.argv(scratch, "--no-amcheck", "--json")
+    done = depot.site.primary.root.run([bindir / "walship", *argv[1:]], cwd=scratch)
+    assert done.status == 1 and json.loads(done.out)["failed_phase"] == "replay"
+    assert "before the last transaction in the archive" in done.err
+    assert_clean(scratch)
