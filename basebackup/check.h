@@ -13,6 +13,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/stat.h>
 
 #include "basebackup/pgconn.h"
 #include "common/err.h"
@@ -58,6 +59,18 @@ struct check_server
 
 /* check_store.c: put, read, list, delete, and what the store is like. */
 extern void check_store(struct check *check, const struct session *session);
+
+/*
+ * Where the server's data directory and its pg_wal are, if they are on this
+ * host: a path alone proves nothing, since the server may run elsewhere.
+ */
+extern bool check_find_data(const struct check_server *server,
+							struct stat *data, struct stat *wal);
+
+/* check_key.c: loads the keys into the session; NULL if that fails. */
+extern void check_key(struct check *check, struct session *session);
+extern void check_key_place(struct check *check, const struct config *cfg,
+							const struct check_server *server);
 
 /* check_spool.c */
 extern void check_spool(struct check *check, const struct config *cfg,

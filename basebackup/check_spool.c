@@ -16,13 +16,9 @@
 
 static const char name[] = "spool";
 
-/*
- * Where the server's data directory is, if it is on this host: a path alone
- * proves nothing, since the server may run elsewhere.
- */
-static bool
-find_data(const struct check_server *server, struct stat *data,
-		  struct stat *wal)
+bool
+check_find_data(const struct check_server *server, struct stat *data,
+				struct stat *wal)
 {
 	const char *dir = check_server_setting(server, "data_directory");
 	struct pg_control control;
@@ -70,7 +66,7 @@ check_spool(struct check *check, const struct config *cfg,
 	struct stat data;
 	struct stat wal;
 	struct stat st;
-	bool local = find_data(server, &data, &wal);
+	bool local = check_find_data(server, &data, &wal);
 
 	if (path == NULL || path[0] == '\0')
 	{

@@ -143,34 +143,6 @@ tell_identity(struct check *check, const struct identity *id)
 				   "the server is cluster %" PRIu64, id->system_identifier);
 }
 
-static void
-tell_key(struct check *check, struct session *session)
-{
-	static const char name[] = "key";
-	char id[2 * KEY_ID_BYTES + 1];
-	struct err err;
-
-	if (keyring_load(session->cfg, &session->ring, &err) != ST_OK)
-	{
-		session->ring = NULL;
-		check_tell_err(check, CHECK_FAIL, name, &err);
-		return;
-	}
-	if (!keyring_sealed(session->ring))
-	{
-		check_tell(check, CHECK_WARNING, name,
-				   "Make a key with \"walship keygen\" before the first "
-				   "backup.",
-				   "encryption is none: whoever reads the store reads the "
-				   "database, and may alter it unnoticed");
-		return;
-	}
-	for (size_t i = 0; i < KEY_ID_BYTES; i++)
-		(void) snprintf(id + 2 * i, 3, "%02x",
-						keyring_first_id(session->ring)[i]);
-	check_tell(check, CHECK_OK, name, NULL, "sealing with key %s", id);
-}
-
 /* Configuration, key and store.  The store is open if session->repo has it. */
 static void
 tell_repository(struct check *check, struct session *session)
@@ -190,7 +162,7 @@ tell_repository(struct check *check, struct session *session)
 			   cfg->path != NULL ? "\"" : "from the environment",
 			   cfg->path != NULL ? cfg->path : "",
 			   cfg->path != NULL ? "\"" : "");
-	tell_key(check, session);
+	check_key(check, session);
 	if (repo_open(&session->repo, cfg, session->ring, 0, &err) != ST_OK)
 	{
 		session->repo.store = NULL;
@@ -252,6 +224,7 @@ cmd_check(int argc, char **argv)
 			tell_identity(check, &id);
 			check_server(check, &o.pg, session.cfg, &server);
 		}
+		check_key_place(check, session.cfg, &server);
 		check_spool(check, session.cfg, &server);
 		if (!o.no_server)
 			tell_archiving(check, &o, &session, &server);

@@ -272,7 +272,8 @@ find_key(struct object *obj, const struct keyring *ring, struct err *err)
 			"which is not configured",
 			obj->system_identifier, obj->name,
 			sodium_bin2hex(id_hex, sizeof id_hex, obj->key_id, KEY_ID_BYTES));
-		return err_hint(err, "Append that key to the key file.");
+		return err_hint(err, "Append that key to the key file, from a copy of "
+							 "it; nothing else can open the object.");
 	}
 	derive_key(obj, repository_key);
 	return ST_OK;

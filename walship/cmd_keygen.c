@@ -36,8 +36,9 @@ enum
 	OPT_USE
 };
 
+/* How it is lost: by itself, or as the one key that old copies lack. */
 static void
-tell(const char *id, const char *path)
+tell(const char *id, const char *path, bool add)
 {
 	(void) fprintf(stderr,
 				   "Key %s is in \"%s\".\n"
@@ -45,6 +46,21 @@ tell(const char *id, const char *path)
 				   "by anybody: keep a\n"
 				   "copy away from the database hosts and from the "
 				   "repository.\n",
+				   id, path);
+	if (add)
+		(void) fputs("Copies made before lack this key: replace them before "
+					 "--use.\n",
+					 stderr);
+}
+
+/* Before that, an old copy of the file would have done. */
+static void
+tell_used(const char *id, const char *path)
+{
+	(void) fprintf(stderr,
+				   "Key %s is the first in \"%s\" and seals from now on.\n"
+				   "A copy of the file that lacks it cannot open what is "
+				   "sealed from now on.\n",
 				   id, path);
 }
 
@@ -55,12 +71,17 @@ run(const char *path, bool add, const char *use, struct err *err)
 	enum status status;
 
 	if (use != NULL)
-		return key_use_in_file(path, use, err);
+	{
+		status = key_use_in_file(path, use, err);
+		if (status == ST_OK)
+			tell_used(use, path);
+		return status;
+	}
 	status = add ? key_add_to_file(path, id, err)
 				 : key_generate_file(path, id, err);
 	if (status != ST_OK)
 		return status;
-	tell(id, path);
+	tell(id, path, add);
 	if (printf("%s\n", id) < 0 || fflush(stdout) == EOF)
 		return err_set(err, ST_IO, "could not write to standard output");
 	return ST_OK;

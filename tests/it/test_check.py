@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -217,6 +218,34 @@ def test_key_is_absent_or_unsafe(
     report = check(dir_config)
     assert report.failed() == {"key"}
     assert str(key_file) in report.found("key")
+
+
+def test_key_that_would_be_lost(
+    dir_config: Path,
+    repo_dir: Path,
+    key_file: Path,
+    work_dir: Path,
+    cluster: Cluster,
+    check: Check,
+) -> None:
+    """Together with what it protects; also through a link."""
+    report = check(dir_config, cluster)
+    assert report.verdict("key_place") == "ok"
+    assert "keep a copy away" in report.advice("key")
+    text = dir_config.read_text(encoding="utf-8")
+    places = {repo_dir: "the repository", cluster.data / "base": "the data directory"}
+    for number, (place, said) in enumerate(places.items()):
+        (place / "key").write_bytes(key_file.read_bytes())
+        (place / "key").chmod(0o600)
+        shutil.chown(place / "key", "postgres", "postgres")
+        link = work_dir / f"link{number}"
+        link.symlink_to(place / "key")
+        moved = text.replace(f"key_file = {key_file}", f"key_file = {link}")
+        dir_config.write_text(moved, encoding="utf-8")
+        report = check(dir_config, cluster)
+        assert report.verdict("key_place") == "warning"
+        assert f'"{link}" is in {said}' == report.found("key_place")
+        (place / "key").unlink()
 
 
 def test_no_encryption(work_dir: Path, repo_dir: Path, check: Check) -> None:

@@ -88,7 +88,9 @@ def test_keys_are_changed_in_turn(walship: Programs, work_dir: Path) -> None:
     link = work_dir / "link"
     link.symlink_to(path)
     second = walship.run("walship", "keygen", "--add", link).check().out.strip()
-    third = walship.run("walship", "keygen", "--add", path).check().out.strip()
+    done = walship.run("walship", "keygen", "--add", path).check()
+    assert "replace them before --use" in done.err
+    third = done.out.strip()
     assert _keys(path) == [first, second, third] and link.is_symlink()
     comments = [x for x in path.read_text().splitlines() if x.startswith("#")]
 
@@ -97,8 +99,9 @@ def test_keys_are_changed_in_turn(walship: Programs, work_dir: Path) -> None:
     denied = walship.run("walship", "keygen", "--use", third, path)
     assert denied.status == 1 and _keys(path) == [first, second, third]
     assert not (work_dir / "keys.new").exists()
-    walship.run("walship", "keygen", "--use", third, path, user="root").check()
-    assert _keys(path) == [third, first, second]
+    used = walship.run("walship", "keygen", "--use", third, path, user="root").check()
+    assert third in used.err and "copy of the file that lacks it" in used.err
+    assert used.out == "" and _keys(path) == [third, first, second]
     walship.run("walship", "keygen", "--use", third, path, user="root").check()
     assert _keys(path) == [third, first, second]
     assert path.stat().st_mode & 0o7777 == 0o640
