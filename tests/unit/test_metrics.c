@@ -34,9 +34,9 @@ test_text(void **state)
 	metrics_sample(m, two, 2, 1e15);
 	metrics_sample(m, &bad, 1, 1e300);
 	metrics_sample(m, NULL, 0, 0.1);
-	metrics_sample(m, NULL, 0, -INFINITY);
-	metrics_sample(m, NULL, 0, INFINITY);
-	metrics_sample(m, NULL, 0, NAN);
+	metrics_sample(m, NULL, 0, -HUGE_VAL);
+	metrics_sample(m, NULL, 0, HUGE_VAL);
+	metrics_sample(m, NULL, 0, (double) NAN);
 	assert_int_equal(metrics_done(m, &text, &len, &err), ST_OK);
 	assert_int_equal(strlen(text), len);
 	assert_string_equal(
