@@ -10,6 +10,7 @@ from __future__ import annotations
 import shutil
 import statistics
 import subprocess
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from ground import roots
 from ground.programs import change_config, write_config
 
 CALLS = Path(__file__).with_name("calls.py")
+AT_ONCE = 3
 WAYS = ("worker", "within the call", "not ahead")
 
 # Makes a new place's configuration, in that directory.
@@ -35,7 +37,9 @@ class Stand:
             (self.data / name).symlink_to(ground.cluster.data / name)
         self._tool = Path(shutil.copy(CALLS, ground.work / "calls.py"))
 
-    def drain(self, names: Sequence[str], conf: Path, way: str) -> tuple[float, float]:
+    def drain(
+        self, names: Sequence[str], conf: Path, way: str, at_once: int
+    ) -> tuple[float, float]:
         """Seconds, and those of the processors."""
         change_config(conf, push_workers=1 if way == "not ahead" else 4)
         pid_file = self.data / "postmaster.pid"
@@ -44,10 +48,11 @@ class Stand:
             pid = self._ground.cluster.pid()
             pid_file.write_text(f"{pid}\n{self.data}\n1000\n5432\n", "ascii")
             shutil.chown(pid_file, roots.PG_USER)
-        self._ground.make_ready(names)
-        push = self._ground.programs.path("wal-push")
+        self._ground.set_command("")
+        time.sleep(0.5)
+        push = [self._ground.programs.path("wal-push"), f"--config={conf}", "%p"]
         done = subprocess.run(
-            ["/usr/bin/python3", self._tool, push, f"--config={conf}", "%p"],
+            ["/usr/bin/python3", self._tool, str(at_once), *push],
             input="\n".join(names),
             stdout=subprocess.PIPE,
             cwd=self.data,
@@ -60,14 +65,22 @@ class Stand:
 
 
 def measure(
-    title: str, ground: Ground, names: Sequence[str], place: Place, rounds: int
+    title: str,
+    ground: Ground,
+    names: Sequence[str],
+    place: Place,
+    rounds: int,
+    at_once: int = 0,
 ) -> None:
+    """at_once: so many are ready at any time, as in a busy server; 0: all."""
     stand = Stand(ground)
     rows: dict[str, list[tuple[float, float]]] = {way: [] for way in WAYS}
     for _ in range(rounds):
         for way in WAYS:
-            rows[way].append(stand.drain(names, place(ground.home(made=True)), way))
-    print(f"  {title}, {len(names)} segments, {rounds} rounds:")
+            conf = place(ground.home(made=True))
+            rows[way].append(stand.drain(names, conf, way, at_once or len(names)))
+    ready = f"{at_once} ready at once" if at_once else "all ready"
+    print(f"  {title}, {len(names)} segments, {ready}, {rounds} rounds:")
     mine = rows[WAYS[0]]
     for way, values in rows.items():
         wall, cpu = (statistics.median(column) for column in zip(*values))
@@ -109,4 +122,6 @@ def run(ground: Ground, names: Sequence[str], rtt_ms: int, rounds: int) -> None:
                 conf = inner / "walship.conf"
                 return change_config(conf, repository=f"s3://{bucket.name}/{home.name}")
 
-            measure(f"bucket, {rtt} ms", ground, names, place, rounds)
+            for at_once in (0, AT_ONCE):
+                title = f"bucket, {rtt} ms"
+                measure(title, ground, names, place, rounds, at_once)
