@@ -31,9 +31,9 @@ static const char help[] =
 	"  --no-server          do not ask the server\n"
 	"  --full               list all WAL, whatever was seen before\n"
 	"\n" PG_OPTIONS_HELP "\n" CLI_OPTIONS_HELP
-	"\nWithout --cluster, all clusters in the repository are shown.  Exits "
-	"with 1 if\nthere is any problem; with --prometheus only if the metrics "
-	"could not be\nwritten.\n";
+	"\nWithout --cluster, all clusters of repository and configuration are "
+	"shown.\nExits with 1 if there is any problem; with --prometheus only if "
+	"the metrics\ncould not be written.\n";
 
 enum
 {
@@ -175,9 +175,9 @@ open_cluster(const struct request *request, struct overview *s,
 }
 
 /*
- * The cluster that is meant, or all of the repository; the server's in any
- * case.  Where the repository cannot be listed, what else is known of a
- * cluster is still shown.
+ * The cluster that is meant, or all of the repository, those with a section in
+ * the configuration, and the server's.  Where the repository cannot be listed,
+ * what else is known of a cluster is still shown.
  */
 static enum status
 find_clusters(const struct request *request,
@@ -200,6 +200,8 @@ find_clusters(const struct request *request,
 
 		if (server != NULL && server->reached)
 			add_cluster(clusters, server->system_identifier);
+		for (size_t i = 0; i < probe.session.cfg->nsections; i++)
+			add_cluster(clusters, probe.session.cfg->sections[i]);
 		if (probe.session.repo.store == NULL)
 			status = ST_OK;
 		else

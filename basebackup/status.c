@@ -12,6 +12,7 @@
 #include "basebackup/keep.h"
 #include "basebackup/keep_config.h"
 #include "common/cli.h"
+#include "common/log.h"
 
 /*
  * Several files are pushed at once, so for a moment a later segment may be
@@ -248,6 +249,18 @@ look_at_store(struct overview *s, const struct memory *memory,
 	return status;
 }
 
+/* Who may list and not read learns nothing of it, and all the rest. */
+static enum status
+look_at_replication(struct overview *s, struct err *err)
+{
+	enum status status = status_replication_look(s, err);
+
+	if (status == ST_OK || is_fatal(status))
+		return status;
+	log_info("the state of replication is not known: %s", err->message);
+	return ST_OK;
+}
+
 static enum status
 gather(struct overview *s, const struct status_options *options,
 	   const struct spool *spool, struct err *err)
@@ -269,9 +282,9 @@ gather(struct overview *s, const struct status_options *options,
 		status_compare_pushed(s);
 		status_compare_memory(s, &memory, &found);
 		memory_save(spool, &found);
-		status = status_replication_look(s, err);
+		status = look_at_replication(s, err);
 	}
-	if (status != ST_OK && !is_fatal(status))
+	else if (!is_fatal(status))
 	{
 		s->store_failed = true;
 		status_problem_err(s, "store", err);

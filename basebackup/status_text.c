@@ -372,8 +372,11 @@ show_cluster(const struct overview *s, const struct status_server *server,
 {
 	char now[21];
 
-	(void) fprintf(out, "Cluster %" PRIu64 " in %s at %s\n\n",
-				   s->system_identifier,
+	if (s->system_identifier == 0)
+		(void) fputs("No cluster", out);
+	else
+		(void) fprintf(out, "Cluster %" PRIu64, s->system_identifier);
+	(void) fprintf(out, " in %s at %s\n\n",
 				   s->repository != NULL ? s->repository : "no repository",
 				   time_format(s->now_s, now));
 	show_windows(s, out);

@@ -79,6 +79,10 @@ struct config
 {
 	char *path; /* the file that was read, NULL if none */
 
+	/* The clusters that have a section in it, in its order. */
+	uint64_t *sections;
+	size_t nsections;
+
 	char *repository; /* s3://bucket[/prefix] or file:///dir */
 	uint64_t cluster; /* system identifier, 0: not set */
 	enum config_encryption encryption;

@@ -277,7 +277,9 @@ config_parse_text(struct config *cfg, const char *file, const char *text,
 	}
 	bad_line = ini_parse_stream(next_line, &p, take_setting, &p);
 	config_clear(&other);
-	free(p.visited);
+	free(cfg->sections);
+	cfg->sections = p.visited;
+	cfg->nsections = p.nvisited;
 
 	if (p.failed)
 		return err->status;

@@ -588,4 +588,7 @@ config_clear(struct config *cfg)
 	for (size_t i = 0; i < config_noptions; i++)
 		if (is_string(&config_options[i]))
 			forget_string(cfg, &config_options[i]);
+	free(cfg->sections);
+	cfg->sections = NULL;
+	cfg->nsections = 0;
 }

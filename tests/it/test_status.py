@@ -271,9 +271,24 @@ def test_a_gap_at_an_end_of_what_is_skipped(large: Large, where: str) -> None:
     """It is seen at once: then nothing that is remembered counts."""
     large.cluster()
     # The next run lists blocks 1 to 4 again and skips 5 to 13.
-    large.remove(5 * BLOCK if where == "first" else 14 * BLOCK - 1)
+    gone = 5 * BLOCK if where == "first" else 14 * BLOCK - 1
+    large.remove(gone)
     cluster, _ = large.listed()
     assert [p["kind"] for p in cluster["problems"]] == ["gap"]
+    (gap,) = cluster["timelines"][0]["gaps"]
+    assert gap["first"] == gap["last"] == segment_name(gone)
+
+
+def test_an_end_that_vanishes(large: Large) -> None:
+    """Within what is skipped, with all that was behind it."""
+    large.cluster()
+    last = 13 * BLOCK + 50
+    end = f"{SYSTEM}/wal/00000001/{segment_name(last)}"
+    large.store.names = [name for name in large.store.names if name <= end]
+    cluster, _ = large.listed()
+    assert [p["kind"] for p in cluster["problems"]] == ["rewound"]
+    assert cluster["archive"][0]["last"] == segment_name(last)
+    assert cluster["archive"][0]["segments"] == last
 
 
 def test_a_gap_in_the_middle_of_what_is_skipped(large: Large) -> None:
@@ -309,7 +324,9 @@ def test_a_memory_that_is_none(large: Large, how: str) -> None:
     elif how == "cut":
         large.memory.write_bytes(text[: len(text) // 2])
     elif how == "another":
-        large.memory.write_bytes(text.replace(b"-v1 16777216", b"-v1 33554432"))
+        large.memory.write_bytes(
+            with_sum(text.replace(b"-v1 16777216", b"-v1 33554432"))
+        )
     else:
         old = re.sub(rb"(block \d+ \d+) \d+", rb"\1 1", text)
         large.memory.write_bytes(with_sum(old))
@@ -388,6 +405,7 @@ def test_replication(large: Large) -> None:
 def test_empty_repository(walship: Programs, dir_config: Path) -> None:
     done = walship.run("walship", "status", f"--config={dir_config}", "--no-server")
     assert done.status == 1 and "no-backup: there is no backup" in done.out
+    assert done.out.startswith("No cluster in file://")
     assert "Recoverable\n  nothing" in done.out
 
 
@@ -445,6 +463,25 @@ def test_several_clusters(status: Status) -> None:
     assert done.status == 1 and status(f"--cluster={SYSTEM}").status == 0
     assert status().out.count("Cluster 73") == 2
     parse_metrics(status("--prometheus").out)
+
+
+def test_clusters_with_a_section(status: Status, work_dir: Path) -> None:
+    """Each in its repository; one that has none yet is shown, too."""
+    repository = status.dailies.tree.parent
+    other = work_dir / "other"
+    run(["install", "-d", "-o", "postgres", "-m", "0700", other]).check()
+    text = status.config.read_text(encoding="utf-8")
+    general = "".join(x for x in text.splitlines(True) if not x.startswith("repository"))
+    sections = {SYSTEM: repository, SYSTEM + 1: other}
+    for system, path in sections.items():
+        general += f"[cluster {system}]\nrepository = file://{path}\n"
+    status.config.write_text(general, encoding="utf-8")
+    done = status("--json")
+    first, second = json.loads(done.out)["clusters"]
+    assert done.status == 1 and first["problems"] == []
+    assert first["repository"] == f"file://{repository}"
+    assert second["repository"] == f"file://{other}"
+    assert [problem["kind"] for problem in second["problems"]] == ["no-backup"]
 
 
 def test_output_is_replaced_at_once(status: Status, work_dir: Path) -> None:
