@@ -220,14 +220,21 @@ def test_pinned_twice_and_too_late(expire: Expirer) -> None:
 
 
 def test_each_object_for_itself(expire: Expirer) -> None:
-    """Of an expired backup stays what others need, and not one pack more."""
+    """Of an expired backup stays what others need, and not one object more."""
     expire.dailies.add_day(own=5, digest=True)
-    expire.add_days(1)
+    expire.dailies.add_day(digest=True)
+    expire.dailies.add_day()
+    expire.dailies.hand_over()
+
+    def left() -> list[str]:
+        home = expire.home(0)
+        return sorted(str(path.relative_to(home)) for path in home.glob("*/*"))
+
+    expire("--keep-last=2", "--apply").check()
+    assert left() == ["digest/00000000", "pack/00000000"]
     expire("--keep-last=1", "--apply").check()
-    first = expire.home(0)
-    assert expire.dailies.stored_packs() == expire.dailies.backups[1].packs
-    assert [p.name for p in (first / "pack").iterdir()] == ["00000000"]
-    assert not any(first.glob("digest/*"))
+    assert left() == ["pack/00000000"]
+    assert expire.dailies.stored_packs() == expire.dailies.backups[2].packs
 
 
 @pytest.mark.parametrize("stuck", ["pack", "manifest", "start"])

@@ -64,7 +64,10 @@ class Dailies:
     def add_day(
         self, *, own: int = 1, digest: bool = False, wal_segment_size: int = SEGMENT
     ) -> None:
-        """With so many packs of its own, of which later ones use the first."""
+        """With so many packs of its own, and perhaps a digest object.
+
+        Later ones use the first pack, and the digest if they have one, too.
+        """
         day = self.days
         self.days += 1
         first = 1 + day * SEGMENTS_A_DAY
@@ -84,6 +87,8 @@ class Dailies:
             daily.packs.add((daily.identifier, number))
         if digest:
             backup.put_digest(b"digests")
+            for line in (line for base in older for line in base.digests[:1]):
+                backup.digests.append({**line, "digest": len(backup.digests)})
         for number, base in enumerate(older):
             shared = backup.refer_to_pack_of(base, 0)
             path = f"base/1/shared{number}".encode()
