@@ -27,7 +27,11 @@ prepare(struct drill *d, struct err *err)
 {
 	enum status st = drill_choose(d, err);
 
-	return st == ST_OK ? scratch_cluster_prepare(&d->cluster, err) : st;
+	if (st == ST_OK)
+		st = scratch_cluster_prepare(&d->cluster, err);
+	if (st == ST_OK && d->amcheck)
+		st = drill_find_amcheck(d, err);
+	return st;
 }
 
 static enum status

@@ -104,6 +104,10 @@ extern void drill_checks_free(struct drill_checks *checks);
 extern enum status
 drill_choose(struct drill *drill, struct err *err) ERR_CHECK;
 
+/* Is pg_amcheck where the server's programs are?  ST_CONFIG. */
+extern enum status
+drill_find_amcheck(const struct drill *drill, struct err *err) ERR_CHECK;
+
 /* On the server that runs; ST_CORRUPT with what is wrong. */
 extern enum status
 drill_run_amcheck(struct drill *drill, struct err *err) ERR_CHECK;

@@ -272,8 +272,8 @@ drill_run_checks(struct drill *d, struct err *err)
 
 /* --- pg_amcheck ---------------------------------------------------------- */
 
-static enum status
-check_program(const struct drill *d, struct err *err)
+enum status
+drill_find_amcheck(const struct drill *d, struct err *err)
 {
 	char path[PATH_MAX + 16];
 
@@ -321,10 +321,8 @@ drill_run_amcheck(struct drill *d, struct err *err)
 	char user[256], number[32];
 	const char *const args[] = {
 		"--all", "--install-missing", "--no-password", user, number, NULL};
-	enum status st = check_program(d, err);
+	enum status st;
 
-	if (st != ST_OK)
-		return st;
 	(void) snprintf(user, sizeof(user), "--username=%s",
 					d->cluster.options->user);
 	(void) snprintf(number, sizeof(number), "--jobs=%d",
