@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "basebackup/manifest_stored.h"
 #include "basebackup/mapread.h"
 #include "basebackup/pack_reader.h"
 #include "basebackup/page.h"
@@ -163,17 +164,9 @@ compare_places(const void *a, const void *b)
 static enum status
 read_manifest(struct base *base, const char *backup_id, struct err *err)
 {
-	struct manifest_reader *reader = NULL;
-	char name[OBJECT_NAME_MAX + 1];
-	enum status st = manifest_reader_new(&handler, base, &reader, err);
+	enum status st =
+		manifest_read_stored(base->repo, backup_id, &handler, base, err);
 
-	repo_backup_name(name, backup_id, "manifest");
-	if (st == ST_OK)
-		st = repo_get(base->repo, OBJECT_MANIFEST, name, manifest_reader_feed,
-					  reader, err);
-	if (st == ST_OK)
-		st = manifest_reader_end(reader, err);
-	manifest_reader_free(reader);
 	if (st == ST_OK && strcmp(base->summary.id, backup_id) != 0)
 		st = err_set(err, ST_CORRUPT, "it is the manifest of backup %s",
 					 base->summary.id);

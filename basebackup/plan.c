@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "basebackup/manifest_stored.h"
 #include "basebackup/plan_maps.h"
 #include "basebackup/plan_record.h"
 #include "basebackup/tempfile.h"
@@ -460,26 +461,17 @@ plan_load(struct repo *repo, const char *backup_id, struct plan **out,
 		  struct err *err)
 {
 	struct builder b = {.repo = repo, .plan = calloc(1, sizeof(*b.plan))};
-	struct manifest_reader *reader = NULL;
-	char name[OBJECT_NAME_MAX + 1];
 	enum status st;
 
 	if (b.plan == NULL)
 		return nomem(err);
-	repo_backup_name(name, backup_id, "manifest");
 	st = open_files(b.plan, err);
 	if (st == ST_OK)
 		st = plan_maps_new(&b.maps, err);
 	if (st == ST_OK)
-		st = manifest_reader_new(&plan_handler, &b, &reader, err);
-	if (st == ST_OK)
-		st = repo_get(repo, OBJECT_MANIFEST, name, manifest_reader_feed,
-					  reader, err);
-	if (st == ST_OK)
-		st = manifest_reader_end(reader, err);
+		st = manifest_read_stored(repo, backup_id, &plan_handler, &b, err);
 	if (st == ST_OK)
 		st = finish(&b, backup_id, err);
-	manifest_reader_free(reader);
 	plan_maps_free(b.maps);
 	if (st != ST_OK)
 	{
