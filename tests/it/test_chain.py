@@ -285,9 +285,13 @@ def run_chain(chain: Chain, rounds: int, work_dir: Path) -> None:
     assert packs_last <= 4 * packs_full
 
 
-def test_twenty_backups(chain: Chain, work_dir: Path) -> None:
-    """After many backups a restore is not much dearer than of a full one."""
-    run_chain(chain, 20, work_dir)
+def test_some_backups(chain: Chain, work_dir: Path) -> None:
+    """After some backups a restore is not much dearer than of a full one.
+
+    The rule that keeps it so for ever is proven by its unit test, over 200
+    backups, and by real ones in the soak.
+    """
+    run_chain(chain, 8, work_dir)
 
 
 @pytest.mark.soak
