@@ -125,6 +125,10 @@ struct clusters
 {
 	size_t n;
 	struct overview list[CLUSTERS_MAX];
+
+	/* A repository that could not be listed is not asked once more. */
+	char *failed; /* NULL: none */
+	struct err why;
 };
 
 static void
@@ -137,6 +141,14 @@ add_cluster(void *arg, uint64_t system_identifier)
 			return;
 	if (clusters->n < CLUSTERS_MAX)
 		clusters->list[clusters->n++].system_identifier = system_identifier;
+}
+
+/* Is a key all that a configuration lacks? */
+static bool
+no_key(const struct config *cfg)
+{
+	return cfg->repository != NULL && cfg->encryption != ENCRYPTION_NONE &&
+		   cfg->key_file == NULL && cfg->key_command == NULL;
 }
 
 /*
@@ -154,8 +166,10 @@ open_cluster(const struct request *request, struct overview *s,
 	common.cluster = s->system_identifier;
 	if (session_configure(session, &common, err) != ST_OK)
 		return err->status;
-	if (config_require(session->cfg, err) != ST_OK ||
-		keyring_load(session->cfg, &session->ring, err) != ST_OK)
+	if (config_require(session->cfg, err) != ST_OK)
+		status_problem_err(
+			s, no_key(session->cfg) ? "key-missing" : "configuration", err);
+	else if (keyring_load(session->cfg, &session->ring, err) != ST_OK)
 	{
 		session->ring = NULL;
 		status_problem_err(s, "key-missing", err);
@@ -174,6 +188,37 @@ open_cluster(const struct request *request, struct overview *s,
 	return ST_OK;
 }
 
+/* Those that can be found without knowing of any. */
+static enum status
+add_known(const struct status_server *server, struct overview *probe,
+		  struct clusters *clusters, struct err *err)
+{
+	const struct config *cfg = probe->session.cfg;
+	enum status status = ST_OK;
+
+	if (cfg->repository == NULL && cfg->nsections == 0)
+		return config_require(cfg, err);
+	if (server != NULL && server->reached)
+		add_cluster(clusters, server->system_identifier);
+	for (size_t i = 0; i < cfg->nsections; i++)
+		add_cluster(clusters, cfg->sections[i]);
+	if (probe->session.repo.store != NULL)
+		status = repo_list_clusters(&probe->session.repo, add_cluster,
+									clusters, err);
+	if (status == ST_NOMEM || status == ST_CANCELLED)
+		return status;
+	if (status != ST_OK && cfg->repository != NULL)
+	{
+		clusters->why = *err;
+		clusters->failed = strdup(cfg->repository);
+	}
+
+	/* Not one is known: it is said of a cluster without a name. */
+	if (clusters->n == 0)
+		add_cluster(clusters, 0);
+	return ST_OK;
+}
+
 /*
  * The cluster that is meant, or all of the repository, those with a section in
  * the configuration, and the server's.  Where the repository cannot be listed,
@@ -185,8 +230,8 @@ find_clusters(const struct request *request,
 			  struct err *err)
 {
 	struct overview probe = {.system_identifier = request->common.cluster};
-	uint64_t meant;
 	enum status status = open_cluster(request, &probe, err);
+	uint64_t meant;
 
 	if (status != ST_OK)
 		return status;
@@ -195,26 +240,7 @@ find_clusters(const struct request *request,
 	if (meant != 0)
 		add_cluster(clusters, meant);
 	else
-	{
-		struct err listed;
-
-		if (server != NULL && server->reached)
-			add_cluster(clusters, server->system_identifier);
-		for (size_t i = 0; i < probe.session.cfg->nsections; i++)
-			add_cluster(clusters, probe.session.cfg->sections[i]);
-		if (probe.session.repo.store == NULL)
-			status = ST_OK;
-		else
-			status = repo_list_clusters(&probe.session.repo, add_cluster,
-										clusters, &listed);
-		if (status == ST_NOMEM || status == ST_CANCELLED)
-			*err = listed;
-		else
-			status = ST_OK;
-		/* Not one is known: it is said of a cluster without a name. */
-		if (status == ST_OK && clusters->n == 0)
-			add_cluster(clusters, 0);
-	}
+		status = add_known(server, &probe, clusters, err);
 	session_close(&probe.session);
 	status_free(&probe);
 	return status;
@@ -235,6 +261,13 @@ gather(const struct request *request, const struct status_server *server,
 										 .server = same ? server : NULL};
 
 		status = open_cluster(request, s, err);
+		if (status == ST_OK && s->session.repo.store != NULL &&
+			clusters->failed != NULL &&
+			strcmp(clusters->failed, s->session.cfg->repository) == 0)
+		{
+			status_problem_err(s, "store", &clusters->why);
+			repo_close(&s->session.repo);
+		}
 		if (status == ST_OK)
 			status = status_gather(s, &options, err);
 	}
@@ -374,6 +407,7 @@ cmd_status(int argc, char **argv)
 		session_close(&clusters->list[i].session);
 		status_free(&clusters->list[i]);
 	}
+	free(clusters->failed);
 	free(clusters);
 	pg_options_wipe(&request.pg);
 	return code;

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -128,6 +129,19 @@ def test_gaps(status: Status) -> None:
     for name in names:
         (status.wal.parent / name).rename(status.wal / name)
     assert status.problems() == []
+
+
+def test_what_is_on_its_way_is_no_gap(status: Status) -> None:
+    """Files are stored several at once, so for a moment one is behind others."""
+    last = status.wal / segment_name(9 * SEGMENTS_A_DAY)
+    late = status.wal / segment_name(9 * SEGMENTS_A_DAY - 3)
+    aside = status.wal.parent / late.name
+    late.rename(aside)
+    os.utime(last)
+    arrival = threading.Timer(1.5, aside.rename, [late])
+    arrival.start()
+    assert status.problems() == []
+    arrival.join()
 
 
 def test_a_backup_lacks_its_own_wal(status: Status) -> None:
@@ -421,6 +435,21 @@ def test_no_repository(status: Status) -> None:
     assert list(families["walship_store_up"].samples.values()) == [0]
     assert "walship_backup_last_timestamp_seconds" not in families
     assert status().status == 1
+
+
+def test_no_store(large: Large) -> None:
+    """One that does not answer is asked once, and not for an hour."""
+    large.store.stop()
+    done = large("--set=command_timeout=1s")
+    assert done.status == 1 and done.out.startswith("No cluster in s3://tree")
+    assert done.out.count("\n  store: ") == 1 and "Problems      1\n" in done.out
+    assert large("--set=command_timeout=1s", f"--cluster={SYSTEM}").status == 1
+
+
+def test_not_configured(walship: Programs, work_dir: Path) -> None:
+    config = write_config(work_dir / "empty.conf")
+    done = walship.run("walship", "status", f"--config={config}", "--no-server")
+    assert done.status == 2 and "no repository is configured" in done.err
 
 
 @pytest.mark.parametrize("how", ["absent", "none", "wrong", "open"])
