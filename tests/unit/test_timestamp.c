@@ -96,6 +96,10 @@ test_offsets(void **state)
 	assert_int_equal(parse("2026-11-21 12:00:00z"), noon);
 	assert_int_equal(parse("2026-11-21T12:00:00Z"), noon);
 	assert_int_equal(parse("2026-11-21 12:00Z"), noon);
+	assert_int_equal(parse("2026-11-21 12:00:00 UTC"), noon);
+	assert_int_equal(parse("2026-11-21 12:00:00.000 gmt"), noon);
+	assert_int_equal(parse("2026-11-21 12:00:00 UTC+1"), -1);
+	assert_int_equal(parse("2026-11-21 12:00:00 CET"), -1);
 	assert_int_equal(parse("2026-11-21 13:00:00+01"), noon);
 	assert_int_equal(parse("2026-11-21 13:00:00 +01"), noon);
 	assert_int_equal(parse("2026-11-21 13:00+0100"), noon);

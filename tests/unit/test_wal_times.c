@@ -226,6 +226,31 @@ test_other_managers_and_blocks(void **state)
 	expect(&w, 0);
 }
 
+/* Where the last record that is whole begins, also over pages. */
+static void
+test_where_the_last_record_begins(void **state)
+{
+	struct wal w = {.at = 0};
+	struct wal_times *t;
+	size_t last;
+
+	(void) state;
+	add_other(&w, 100);
+	add_other(&w, (size_t) PAGE);
+	last = w.at;
+	add_end(&w, 0, 3);
+	t = scan(&w, 1000);
+	assert_true(t->any_record);
+	assert_int_equal(t->last, last);
+	free(t);
+
+	/* One that goes on behind the end does not count. */
+	put(w.data + w.at, sizeof(w.data), 4);
+	t = scan(&w, PAGE);
+	assert_int_equal(t->last, last);
+	free(t);
+}
+
 /* A segment begins with the end of a record that is not there. */
 static void
 test_begins_within_a_record(void **state)
@@ -309,6 +334,7 @@ main(void)
 		cmocka_unit_test(test_page_ends),
 		cmocka_unit_test(test_what_stands_before_the_data),
 		cmocka_unit_test(test_other_managers_and_blocks),
+		cmocka_unit_test(test_where_the_last_record_begins),
 		cmocka_unit_test(test_begins_within_a_record),
 		cmocka_unit_test(test_open_at_the_end),
 		cmocka_unit_test(test_a_record_that_was_given_up),
