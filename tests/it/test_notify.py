@@ -250,7 +250,7 @@ def test_where_the_server_is_process_1(queue: Queue, repo_dir: Path, how: str) -
 
 
 def test_success_asks_for_one_file(queue: Queue, hook: Hook, work_dir: Path) -> None:
-    """What the hook adds to a call that stores a file; nothing to a marker's."""
+    """What the hook adds to a call that stores a file."""
     config = queue.archiver.config
     counts = []
     queue.push(FIRST).check()
@@ -260,6 +260,14 @@ def test_success_asks_for_one_file(queue: Queue, hook: Hook, work_dir: Path) -> 
         counts.append(traced(queue, name, work_dir / "trace"))
     plain, hooked = counts
     assert hooked - plain == Counter({"openat": 1}) and not plain - hooked
+
+
+def test_a_marker_asks_for_nothing(queue: Queue, hook: Hook, work_dir: Path) -> None:
+    queue.fill(FIRST, SECOND, THIRD)
+    plain = traced(queue, SECOND, work_dir / "trace")
+    set_key(queue.archiver.config, "notify_command", hook.command)
+    assert traced(queue, THIRD, work_dir / "trace") == plain
+    assert "setitimer" not in plain, "it was no marker that answered"
 
 
 def traced(queue: Queue, name: str, log: Path) -> Counter[str]:
