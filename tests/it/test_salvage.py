@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 from pathlib import Path
@@ -53,6 +54,10 @@ class Attempt:
             deadline_s=120,
         )
 
+    def die(self) -> str:
+        self.process.kill()
+        return self.backup
+
     def packs(self) -> list[str]:
         return packs_of(self.stored, self.backup)
 
@@ -62,6 +67,12 @@ def chain(walship: Programs, new_cluster: ClusterFactory, dir_config: Path) -> C
     made = Chain(walship, new_cluster, dir_config, checksums=True)
     made.make_big()
     return made
+
+
+def write_endpoint(config: Path, proxy: FaultProxy) -> None:
+    text = config.read_text()
+    (endpoint,) = (line for line in text.splitlines() if "s3_endpoint" in line)
+    config.write_text(text.replace(endpoint, f"s3_endpoint = {proxy.endpoint}") + "\n")
 
 
 def some(most: int) -> int:
@@ -141,10 +152,13 @@ def test_twice(chain: Chain, work_dir: Path) -> None:
     assert chain.stored().manifest(chain.backup()).summary["bases"] == [made]
     assert chain.report()["salvaged_bytes"] == 0
     chain.restored(made).start()
+    # What another backup uses of a dead one, a full backup does not share.
+    full = chain.stored().manifest(chain.full())
+    assert {pack.backup for pack in full.packs} == {full.summary["id"]}
 
 
 def test_what_cannot_be_used(chain: Chain, work_dir: Path) -> None:
-    """A damaged pack is passed over; what is marked, and what changed, too."""
+    """A damaged pack is passed over; so is what is marked, or too old."""
     attempt = Attempt(chain, work_dir / "log", 2)
     attempt.process.kill()
     path = attempt.stored.file(attempt.packs()[0])
@@ -166,6 +180,14 @@ def test_what_cannot_be_used(chain: Chain, work_dir: Path) -> None:
     marked.process.kill()
     mark = marked.stored.file(f"backup/{marked.backup}/expired")
     mark.write_bytes(b"")
+    chain.backup()
+    assert chain.report()["salvaged_bytes"] == 0
+
+    chain.primary.sql("update big set i = -i")
+    Attempt(chain, work_dir / "old", 1).die()
+    chain.primary.sql("select pg_sleep(1)")
+    with open(chain.config, "a", encoding="utf-8") as config:
+        config.write("pack_max_age = 1s\n")
     later = chain.backup()
     assert chain.report()["salvaged_bytes"] == 0
     chain.restored(later)
@@ -180,10 +202,9 @@ def test_a_chain_in_a_bucket(
     work_dir: Path,
 ) -> None:
     """The network goes; base, dead attempt and backup are one restore."""
-    text = s3_config.read_text()
-    (endpoint,) = (line for line in text.splitlines() if "s3_endpoint" in line)
-    text = text.replace(endpoint, f"s3_endpoint = {fault_proxy.endpoint}")
-    s3_config.write_text(f"{text}\ncommand_timeout = 2s\n")
+    write_endpoint(s3_config, fault_proxy)
+    with open(s3_config, "a", encoding="utf-8") as config:
+        config.write("command_timeout = 2s\n")
     chain = Chain(walship, new_cluster, s3_config)
     chain.bucket = bucket
     chain.make_big()
@@ -199,3 +220,41 @@ def test_a_chain_in_a_bucket(
     check_salvaged(chain, attempt, made)
     chain.primary.sql("update big set i = -i where i % 97 = 0")
     chain.rebuilt(chain.backup(), work_dir / "rebuilt")
+
+
+@pytest.mark.sigv4
+@pytest.mark.parametrize("victim", ["base", "dead"])
+def test_one_that_expires_meanwhile(
+    victim: str,
+    walship: Programs,
+    new_cluster: ClusterFactory,
+    s3_config: Path,
+    bucket: Bucket,
+    fault_proxy: FaultProxy,
+    work_dir: Path,
+) -> None:
+    """Between the choice and the start that names it: begun again without it."""
+    write_endpoint(s3_config, fault_proxy)
+    chain = Chain(walship, new_cluster, s3_config)
+    chain.bucket = bucket
+    stored = chain.stored()
+    first = chain.backup()
+    if victim == "dead":
+        first = Attempt(chain, work_dir / "log", 0).die()
+    known = ids(stored)
+    fault_proxy.set(hang=True, on="PUT .*/start")
+    fault_proxy.forget()
+    following = chain.begin(work_dir / "following")
+    wait_for(lambda: fault_proxy.count("PUT", "/start") > 0, "it has chosen")
+    bucket.put(stored.key(f"backup/{first}/expired"), b"")
+    fault_proxy.clear()
+    fault_proxy.reset_connections()
+    wait_for(lambda: not following.running(), "the backup ends", deadline_s=120)
+    begun = ids(stored) - known
+    (made,) = set(stored.backups()) - known
+    assert f"backup {first} expired meanwhile" in following.log.read_text()
+    (voided,) = begun - {made}
+    assert stored.exists(f"backup/{voided}/expired")
+    bases = json.loads(stored.content(f"backup/{made}/start"))["bases"]
+    assert first not in bases
+    assert first in json.loads(stored.content(f"backup/{voided}/start"))["bases"]
