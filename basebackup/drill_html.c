@@ -51,7 +51,7 @@ static const char head[] =
 	".good{background:var(--good)}.bad{background:var(--bad)}\n"
 	".why{border-left:5px solid var(--bad)}\n"
 	".figures{display:grid;grid-template-columns:repeat(auto-fit,"
-	"minmax(190px,1fr));gap:1rem}.figures .card{margin:0}\n"
+	"minmax(190px,1fr));gap:1rem;margin:1rem 0}.figures .card{margin:0}\n"
 	".big{font-size:1.7rem;font-weight:600;line-height:1.2}\n"
 	"table{border-collapse:collapse;width:100%}\n"
 	"th,td{text-align:left;padding:.35rem .8rem .35rem 0;border-top:1px "
@@ -391,7 +391,7 @@ put_facts(FILE *out, const struct drill *d)
 	if (d->cluster.plan != NULL)
 	{
 		put_row(out, d->drawn[0] != '\0' ? "Backup, drawn" : "Backup", s->id);
-		put_row(out, "of", s->host);
+		put_row(out, "Made on", s->host);
 		put_row(out, "Size", size_format(s->bytes, text));
 		(void) snprintf(text, sizeof(text), "%d.%d", s->server_version / 10000,
 						s->server_version % 10000);

@@ -8,6 +8,5 @@ select true;
 -- it has the roles of the original: put one of yours here
 select count(*) > 0 from pg_roles where rolcanlogin;
 
--- there is something in it: put a table of yours here, and how old its newest
--- row may be
+-- there is something in it: put a table and the age of its newest row here
 select count(*) > 0 from pg_class where relkind = 'r';
