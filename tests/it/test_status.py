@@ -600,7 +600,7 @@ DAY = 86400
 NOW = -1  # the value is the present, less the second number
 
 # What makes each rule true: a sample of the real metrics, and its new value.
-FIRES = {
+FIRES: dict[str, tuple[Any, ...]] = {
     "WalshipStatusStale": ("status_timestamp_seconds", NOW, 3700),
     "WalshipStoreUnreachable": ("store_up", 0),
     "WalshipKeyMissing": ("key_available", 0),

@@ -84,7 +84,7 @@ class TreeStore(Scripted):
 
     def _list(self, query: dict[str, str]) -> bytes:
         prefix = query.get("prefix", "")
-        after = query.get("continuation-token") or query.get("start-after", "")
+        after = query.get("continuation-token", "") or query.get("start-after", "")
         room = int(query.get("max-keys", "1000"))
         stamp = time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime(self.modified))
         rows: list[str] = []
