@@ -130,7 +130,7 @@ struct config
 	int64_t fetch_ahead_bytes; /* 256 MB of segments in the spool; 0: none */
 
 	int push_workers;          /* 4: segments stored at once; 1: none ahead */
-	int64_t push_memory_bytes; /* 32 MB, for their stored form */
+	int64_t push_memory_bytes; /* 28 MB, for their stored form */
 	int64_t full_every_ms;     /* 0: never by itself; a new chain after that */
 	int64_t pack_max_age_ms;   /* 0: any; older packs are stored again */
 

@@ -128,7 +128,7 @@ const struct config_option config_options[] = {
 			 "may have any age"},
 	{FIELD(push_workers), .kind = KIND_INT, .def = "4", .min = 1, .max = 64,
 	 .help = "WAL files that wal-push stores at the same time; 1: none ahead"},
-	{FIELD_BYTES(push_memory), SIZE(MB, TB), .def = "32MB",
+	{FIELD_BYTES(push_memory), SIZE(MB, TB), .def = "28MB",
 	 .help = "for the WAL files that wal-push stores at the same time"},
 	{FIELD(backup_workers), .kind = KIND_INT, .def = "4", .min = 1, .max = 64,
 	 .help = "threads that compress, encrypt and upload"},

@@ -50,7 +50,8 @@ class Stand:
             shutil.chown(pid_file, roots.PG_USER)
         self._ground.set_command("")
         time.sleep(0.5)
-        push = [self._ground.programs.path("wal-push"), f"--config={conf}", "%p"]
+        program = str(self._ground.programs.path("wal-push"))
+        push = [program, f"--config={conf}", "%p"]
         done = subprocess.run(
             ["/usr/bin/python3", self._tool, str(at_once), *push],
             input="\n".join(names),

@@ -14,7 +14,7 @@ import pytest
 from ground import peak
 from ground.archiver import Archiver, copy_datadir
 from ground.campaign import small_tmpfs
-from ground.host import run
+from ground.host import at_work_in, run, wait_for
 from ground.pg import Cluster, ClusterFactory
 from ground.programs import Programs, change_config
 from ground.pushsite import write_noise
@@ -27,6 +27,7 @@ BOUND_KIB = 48 * 1024
 # are nobody's memory, so all other is bounded, by the kernel; with stacks that
 # take what they need, since their whole size counts.
 BOUND_BY_KERNEL = f"ulimit -s 1024 && ulimit -d {BOUND_KIB}"
+SYSTEM_CA = Path("/etc/ssl/certs/ca-certificates.crt")
 SANITIZED = "WALSHIP_SANITIZE" in os.environ
 
 
@@ -81,6 +82,8 @@ def archive_backlog(
     failed = cluster.value("select failed_count from pg_stat_archiver")
     cluster.stop()
     assert (failed, cluster.log().count("wal-push:")) == (0, 0)
+    # The worker's peak is noted when it has ended.
+    wait_for(lambda: not at_work_in(cluster.data), "the end of all calls")
     return first, last
 
 
@@ -111,10 +114,11 @@ def test_incompressible(
 def tls_config(
     s3_config: Path, authority: Authority, tls_proxy: Callable[[], TlsProxy]
 ) -> Path:
+    """As at a public provider: every authority of the system's is loaded."""
+    trusted = s3_config.with_name("trusted.pem")
+    trusted.write_bytes(SYSTEM_CA.read_bytes() + authority.ca_file.read_bytes())
     endpoint = tls_proxy().endpoint
-    return change_config(
-        s3_config, s3_endpoint=endpoint, s3_ca_file=authority.ca_file
-    )
+    return change_config(s3_config, s3_endpoint=endpoint, s3_ca_file=trusted)
 
 
 @pytest.mark.sigv4

@@ -364,7 +364,7 @@ test_defaults(void **state)
 	assert_int_equal(cfg->archive_wait_ms, 600000);
 	assert_int_equal(cfg->backup_max_age_ms, INT64_C(604800000));
 	assert_int_equal(cfg->push_workers, 4);
-	assert_int_equal(cfg->push_memory_bytes, 32 << 20);
+	assert_int_equal(cfg->push_memory_bytes, 28 << 20);
 	assert_int_equal(cfg->backup_workers, 4);
 	assert_int_equal(cfg->restore_workers, 4);
 	config_free(cfg);
