@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -280,6 +282,25 @@ def caught_up(site: Changing, copy: Cluster) -> None:
     copy.wait_sql(f"select pg_last_wal_replay_lsn() >= '{lsn}'")
 
 
+@contextmanager
+def switching(primary: Cluster) -> Iterator[None]:
+    """A primary that ends its segments, as one does that is not idle."""
+    done = threading.Event()
+
+    def switch() -> None:
+        while not done.wait(1):
+            primary.sql("select pg_logical_emit_message(false, 'it', '')")
+            primary.sql("select pg_switch_wal()")
+
+    thread = threading.Thread(target=switch)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
 @pytest.mark.versions(17, 18)
 def test_from_a_standby_and_over_a_promotion(
     site: Changing, standby: Callable[[], Cluster]
@@ -292,10 +313,12 @@ def test_from_a_standby_and_over_a_promotion(
     site.primary.sql("checkpoint")
     caught_up(site, copy)
     copy.sql("checkpoint")
-    made = site.made("--set=archive_wait=60s", source=copy)
+    with switching(site.primary):
+        made = site.made("--set=archive_wait=60s", source=copy)
     assert made["read"] == "changes"
     same(site.rebuilt(made["id"]), site.restore("latest", start=False).data)
-    again = site.made("--set=archive_wait=60s", source=copy)
+    with switching(site.primary):
+        again = site.made("--set=archive_wait=60s", source=copy)
     assert again["read"] == "everything"
     assert "manifest requires WAL from final timeline" in again["read_why"]
 
