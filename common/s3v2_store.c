@@ -455,40 +455,37 @@ init_libs3(void)
 	libs3_ready = S3_initialize("walship/" WALSHIP_VERSION, S3_INIT_ALL, NULL);
 }
 
-static enum status
-refuse(const char *what, struct err *err)
-{
-	(void) err_set(err, ST_CONFIG, "\"s3_signature = v2\" cannot go with %s",
-				   what);
-	return err_hint(err, "libs3, which signs with SigV2, does not know it.");
-}
-
 /* What would be left undone in silence. */
 static enum status
 check_settings(const struct config *cfg, struct err *err)
 {
-	if (cfg->s3_session_token != NULL)
-		return refuse("a session token", err);
-	if (cfg->s3_ca_file != NULL)
-		return refuse("\"s3_ca_file\" or AWS_CA_BUNDLE", err);
-	if (cfg->s3_client_cert != NULL)
-		return refuse("\"s3_client_cert\"", err);
-	if (cfg->s3_tls == TLS_1_3)
-		return refuse("\"s3_tls = 1.3\"", err);
-	if (cfg->s3_storage_class != NULL)
-		return refuse("\"s3_storage_class\"", err);
-	if (cfg->s3_sse != NULL)
-		return refuse("\"s3_sse\"", err);
-	if (cfg->s3_object_lock != NULL)
-		return refuse("\"s3_object_lock\"", err);
-	if (cfg->s3_tags != NULL)
-		return refuse("\"s3_tags\"", err);
-	if (cfg->s3_bucket_owner != NULL)
-		return refuse("\"s3_bucket_owner\"", err);
-	if (cfg->s3_profile != NULL)
-		return refuse("\"s3_profile\"", err);
-	if (cfg->s3_sts_endpoint != NULL)
-		return refuse("\"s3_sts_endpoint\"", err);
+	const struct
+	{
+		bool is_set;
+		const char *what;
+	} unknown[] = {
+		{cfg->s3_session_token != NULL, "a session token"},
+		{cfg->s3_ca_file != NULL, "\"s3_ca_file\" or AWS_CA_BUNDLE"},
+		{cfg->s3_client_cert != NULL, "\"s3_client_cert\""},
+		{cfg->s3_tls == TLS_1_3, "\"s3_tls = 1.3\""},
+		{cfg->s3_storage_class != NULL, "\"s3_storage_class\""},
+		{cfg->s3_sse != NULL, "\"s3_sse\""},
+		{cfg->s3_object_lock != NULL, "\"s3_object_lock\""},
+		{cfg->s3_tags != NULL, "\"s3_tags\""},
+		{cfg->s3_bucket_owner != NULL, "\"s3_bucket_owner\""},
+		{cfg->s3_profile != NULL, "\"s3_profile\""},
+		{cfg->s3_sts_endpoint != NULL, "\"s3_sts_endpoint\""}};
+
+	for (size_t i = 0; i < sizeof(unknown) / sizeof(unknown[0]); i++)
+	{
+		if (!unknown[i].is_set)
+			continue;
+		(void) err_set(err, ST_CONFIG,
+					   "\"s3_signature = v2\" cannot go with %s",
+					   unknown[i].what);
+		return err_hint(err,
+						"libs3, which signs with SigV2, does not know it.");
+	}
 	if (cfg->s3_access_key_id != NULL && cfg->s3_secret_access_key != NULL)
 		return ST_OK;
 	return err_set(err, ST_CONFIG,
