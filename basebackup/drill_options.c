@@ -8,7 +8,9 @@
 
 #define TIME_LIMIT_MS ((int64_t) 24 * 3600 * 1000)
 #define MEMORY_BYTES  ((int64_t) 1 << 30)
-#define MEMORY_MIN    ((int64_t) 64 << 20)
+
+/* Of which wal-fetch, as a process of the server's, takes a third. */
+#define MEMORY_MIN ((int64_t) 256 << 20)
 
 static const char help[] =
 	"walship drill proves that a backup can be restored, by restoring it.\n\n"
@@ -74,7 +76,7 @@ take_memory(struct drill_options *o, const char *arg)
 	if (!parse_size_bytes(arg, &o->scratch.memory_bytes) ||
 		o->scratch.memory_bytes < MEMORY_MIN)
 		return cli_usage(o->common.program,
-						 "--memory needs at least 64MB, not \"%s\"", arg);
+						 "--memory needs at least 256MB, not \"%s\"", arg);
 	return -1;
 }
 
