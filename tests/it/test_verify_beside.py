@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
 import subprocess
@@ -13,7 +12,7 @@ import pytest
 
 from ground import roots
 from ground.dailies import Rules
-from ground.host import base_environment, children_of, run, wait_for
+from ground.host import base_environment, children_of, kill_pid, run, wait_for
 from ground.pg import ClusterFactory
 from ground.programs import Programs
 from ground.years import Life, Years, calendar
@@ -60,7 +59,7 @@ class Stopped:
         standing = True
         while standing:
             for pid in children_of(self._process.pid):
-                os.kill(pid, signal.SIGCONT)
+                kill_pid(pid, signal.SIGCONT)
             standing = self.wait()
         out, _ = self._process.communicate()
         return self._process.returncode, out.decode()
