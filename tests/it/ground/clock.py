@@ -1,14 +1,37 @@
 """Another time of day for a program and all that it starts.
 
 By preloading libfaketime, so that the process is the program itself, not the
-wrapper faketime(1).
+wrapper faketime(1).  Such processes share memory, which must outlive them: one
+wrapper holds it for all of a test process.
 """
 
 from __future__ import annotations
 
+import atexit
 import os
-from datetime import datetime
+import subprocess
+from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
+
+from .host import base_environment
+from .roots import PG_USER
+
+
+@cache
+def _shared() -> str:
+    holder = subprocess.Popen(
+        ["faketime", "-f", "+0s", "sh", "-c", "echo $FAKETIME_SHARED; read end"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=base_environment(),
+        user=PG_USER,
+        group=PG_USER,
+        extra_groups=[],
+    )
+    atexit.register(holder.communicate)
+    assert holder.stdout
+    return holder.stdout.readline().decode().strip()
 
 
 def _preloaded() -> dict[str, str]:
@@ -18,6 +41,7 @@ def _preloaded() -> dict[str, str]:
     return {
         "LD_PRELOAD": str(library),
         "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        "FAKETIME_SHARED": _shared(),
         "NO_FAKE_STAT": "1",
         "ASAN_OPTIONS": asan.lstrip(":"),
     }
@@ -25,7 +49,7 @@ def _preloaded() -> dict[str, str]:
 
 def clock_at(moment: datetime) -> dict[str, str]:
     """The environment of a program that starts at that time."""
-    return {**_preloaded(), "FAKETIME": f"@{moment:%Y-%m-%d %H:%M:%S}", "TZ": "UTC"}
+    return clock_off((moment - datetime.now(UTC)).total_seconds())
 
 
 def clock_off(seconds: float) -> dict[str, str]:

@@ -13,7 +13,6 @@ import contextlib
 import json
 import os
 import shutil
-import subprocess
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -24,7 +23,7 @@ from typing import Any
 from . import roots
 from .clock import clock_of
 from .dailies import Daily, Rules, expected
-from .host import Result, base_environment, run
+from .host import Result, run
 from .pg import Cluster, ClusterFactory
 from .programs import Programs, write_config
 
@@ -48,22 +47,6 @@ class Clock:
         self.file = home / "clock"
         self.now = datetime.now(UTC)
         self.env = clock_of(self.file)
-        # Each process shares memory with its parent, which must not go first:
-        # this one's wrapper outlives them all.
-        self._holder = subprocess.Popen(
-            ["faketime", "-f", "+0s", "sh", "-c", "echo $FAKETIME_SHARED; read end"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env=base_environment(),
-            user=roots.PG_USER,
-            group=roots.PG_USER,
-            extra_groups=[],
-        )
-        assert self._holder.stdout
-        self.env["FAKETIME_SHARED"] = self._holder.stdout.readline().decode().strip()
-
-    def close(self) -> None:
-        self._holder.communicate()
 
     def move(self, moment: datetime) -> None:
         self.now = moment
@@ -184,7 +167,6 @@ class Years:
 
     def __exit__(self, *_: object) -> None:
         self.primary.close()
-        self.clock.close()
 
     def begin(self, moment: datetime) -> None:
         self.clock.move(moment)
