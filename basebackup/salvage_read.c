@@ -4,6 +4,7 @@
 #include "basebackup/salvage_internal.h"
 
 #include <inttypes.h>
+#include <pthread.h>
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +12,7 @@
 #include "basebackup/jsonl.h"
 #include "basebackup/page.h"
 #include "basebackup/path_hash.h"
+#include "basebackup/repo_each.h"
 #include "basebackup/tempfile.h"
 #include "common/log.h"
 
@@ -31,11 +33,23 @@ struct packs
 	} * list;
 };
 
+/* All packs of a backup, whose tables several threads read. */
+struct tables
+{
+	const struct salvage_source *source;
+	const char *backup_id;
+	struct packs packs;
+	pthread_mutex_t mutex; /* for what follows, and the source's base */
+	struct salvage_index *index;
+	uint32_t number; /* the next pack will have in the base's list */
+};
+
 /* A pack whose table is read. */
 struct reading
 {
 	const struct salvage_source *source;
 	struct salvage_index *index;
+	struct repo *repo; /* the thread's */
 	const char *backup_id;
 	uint32_t n;
 	uint64_t size;
@@ -106,17 +120,17 @@ fetch(struct reading *r, uint64_t want, struct err *err)
 		return err_set(err, ST_CORRUPT, "it is too short");
 	if (r->stored_len >= want)
 		return ST_OK;
-	repo_key(key, r->source->repo->system_identifier, r->name);
-	return store_get(r->source->repo->store, key, r->stored_len,
-					 want - r->stored_len, take_bytes, r, err);
+	repo_key(key, r->repo->system_identifier, r->name);
+	return store_get(r->repo->store, key, r->stored_len, want - r->stored_len,
+					 take_bytes, r, err);
 }
 
 /* Header and table, authenticated. */
 static enum status
 open_table(struct reading *r, struct err *err)
 {
-	const struct object_id id = {OBJECT_PACK,
-								 r->source->repo->system_identifier, r->name};
+	const struct object_id id = {OBJECT_PACK, r->repo->system_identifier,
+								 r->name};
 	size_t len = 0;
 	enum status st;
 
@@ -124,7 +138,7 @@ open_table(struct reading *r, struct err *err)
 	st = fetch(r, r->size < FIRST_BYTES ? r->size : FIRST_BYTES, err);
 	if (st == ST_OK)
 		st = object_parse(&r->obj, &id, r->stored, r->stored_len,
-						  r->source->repo->ring, err);
+						  r->repo->ring, err);
 	if (st == ST_OK)
 		st = object_frame_length(&r->obj, r->stored + r->obj.header_len,
 								 r->stored_len - r->obj.header_len, &len, err);
@@ -269,7 +283,7 @@ adds_up(const struct reading *r)
 
 /* Only when a whole table is good does the pack count. */
 static enum status
-read_pack(struct reading *r, struct err *err)
+take_table(struct reading *r, struct err *err)
 {
 	struct salvage_index *index = r->index;
 	struct manifest_pack pack = {.backup = r->backup_id,
@@ -277,16 +291,8 @@ read_pack(struct reading *r, struct err *err)
 								 .header = r->obj.header,
 								 .frames = r->frames};
 	size_t nruns = index->nruns;
-	enum status st;
+	enum status st = jsonl_parse(r->table, r->table_len, take_line, r, err);
 
-	r->position = 0;
-	r->ended = false;
-	free(r->path);
-	r->path = NULL;
-	repo_pack_name(r->name, r->backup_id, r->n);
-	st = open_table(r, err);
-	if (st == ST_OK)
-		st = jsonl_parse(r->table, r->table_len, take_line, r, err);
 	if (st == ST_OK && !adds_up(r))
 		st = err_set(err, ST_CORRUPT, "its table does not tell its frames");
 	if (st == ST_OK)
@@ -296,14 +302,33 @@ read_pack(struct reading *r, struct err *err)
 		pack.data_len = (uint32_t) r->position;
 		st = base_add_pack(r->source->base, &pack, err);
 	}
-	object_wipe(&r->obj);
+	if (st == ST_OK)
+		index->npacks++;
+	else
+		index->nruns = nruns;
+	return st;
+}
+
+/* What cannot be used is left where it is. */
+static enum status
+read_pack(struct reading *r, struct tables *tables, struct err *err)
+{
+	enum status st;
+
+	repo_pack_name(r->name, r->backup_id, r->n);
+	st = open_table(r, err);
 	if (st == ST_OK)
 	{
-		r->number++;
-		index->npacks++;
-		return ST_OK;
+		(void) pthread_mutex_lock(&tables->mutex);
+		r->number = tables->number;
+		st = take_table(r, err);
+		if (st == ST_OK)
+			tables->number++;
+		(void) pthread_mutex_unlock(&tables->mutex);
 	}
-	index->nruns = nruns;
+	object_wipe(&r->obj);
+	if (st == ST_OK)
+		return ST_OK;
 	if (st != ST_CORRUPT && st != ST_AUTH && st != ST_MISSING)
 		return err_context(err, "\"%s\"", r->name);
 	(void) err_context(err, "cannot use \"%s\" of a backup that died",
@@ -349,30 +374,47 @@ reading_free(struct reading *r)
 	free(r);
 }
 
-enum status
-salvage_read_backup(const struct salvage_source *source, const char *backup_id,
-					struct salvage_index *index, struct err *err)
+/* A repo_visitor. */
+static enum status
+visit_pack(struct repo *repo, size_t i, void *arg, struct err *err)
 {
-	struct packs packs = {.count = 0};
+	struct tables *tables = arg;
 	struct reading *r = calloc(1, sizeof(*r));
 	enum status st;
 
 	if (r == NULL)
 		return nomem(err);
-	r->source = source;
-	r->index = index;
-	r->backup_id = backup_id;
-	r->number = packlist_count(base_packs(source->base));
+	r->source = tables->source;
+	r->index = tables->index;
+	r->repo = repo;
+	r->backup_id = tables->backup_id;
+	r->n = tables->packs.list[i].n;
+	r->size = tables->packs.list[i].size;
 	st = reading_open(r, err);
 	if (st == ST_OK)
-		st = list_packs(source, backup_id, &packs, err);
-	for (size_t i = 0; st == ST_OK && i < packs.count; i++)
-	{
-		r->n = packs.list[i].n;
-		r->size = packs.list[i].size;
-		st = read_pack(r, err);
-	}
-	free(packs.list);
+		st = read_pack(r, tables, err);
 	reading_free(r);
+	return st;
+}
+
+enum status
+salvage_read_backup(const struct salvage_source *source, const char *backup_id,
+					struct salvage_index *index, struct err *err)
+{
+	struct tables tables = {.source = source,
+							.backup_id = backup_id,
+							.index = index,
+							.number =
+								packlist_count(base_packs(source->base))};
+	enum status st;
+
+	if (pthread_mutex_init(&tables.mutex, NULL) != 0)
+		return nomem(err);
+	st = list_packs(source, backup_id, &tables.packs, err);
+	if (st == ST_OK)
+		st = repo_each(source->repo, tables.packs.count, visit_pack, &tables,
+					   err);
+	free(tables.packs.list);
+	(void) pthread_mutex_destroy(&tables.mutex);
 	return st;
 }
