@@ -262,6 +262,7 @@ def test_the_order_of_deletion(expire: Expirer, stuck: str) -> None:
 # --- clocks -----------------------------------------------------------------------
 
 
+@pytest.mark.sigv4
 @pytest.mark.parametrize("ours", [-SKEW, SKEW], ids=["slow", "fast"])
 def test_the_earlier_clock_counts(
     walship: Programs, s3_config: Path, repo_dir: Path, bucket: Bucket, ours: timedelta

@@ -43,7 +43,7 @@ class Verifier:
         done = self(*args, "--json")
         told = json.loads(done.out)
         defects = [row for row in told["findings"] if row["grade"] == "defect"]
-        assert told["complete"] and told["defects"] == len(defects)
+        assert told["complete"] and told["defects"] == len(defects), done.err
         assert done.status == (1 if defects else 0), done.err
         rows = [row for row in told["findings"] if row["grade"] == grade]
         return {row["subject"]: row["kind"] for row in rows}
@@ -292,7 +292,7 @@ def test_gone_when_it_is_read(
     s3_config.write_text(text.replace(gateway.endpoint, fault_proxy.endpoint), "utf-8")
     verify.config = s3_config
     name = f"backup/{verify.dailies.backups[3].identifier}/pack/00000000"
-    fault_proxy.set(http=404, on=f"GET .*{name}")
+    fault_proxy.set(http=404, on=f"GET [^?]*{name}")
     found = verify.findings("--read")
     assert found[name] == "missing"
     assert len(found) == 1 + len(verify.dailies.segments)
