@@ -20,13 +20,14 @@ enum status
 wal_line_add(struct wal_line *line, uint64_t first, uint64_t last,
 			 int64_t modified_s, struct err *err)
 {
-	struct wal_stretch *end = line->stretches + line->nstretches;
+	struct wal_stretch *end =
+		line->nstretches > 0 ? &line->stretches[line->nstretches - 1] : NULL;
 
 	line->segments += last - first + 1;
-	if (line->nstretches > 0 && end[-1].last + 1 == first)
+	if (end != NULL && end->last + 1 == first)
 	{
-		end[-1].last = last;
-		end[-1].modified_s = modified_s;
+		end->last = last;
+		end->modified_s = modified_s;
 		return ST_OK;
 	}
 	if (line->nstretches == line->room)

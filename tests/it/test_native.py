@@ -228,6 +228,26 @@ def test_every_kind_on_every_other(site: Changing) -> None:
     assert len(rows) == 7
 
 
+@pytest.mark.versions(17, 18)
+def test_pages_that_no_summary_knows(site: Changing) -> None:
+    """A relation is extended by zeros without WAL: behind the base's end too."""
+    site.primary.sql("create database more")
+    site.primary.sql("create table longer as select generate_series(1, 1000) as i")
+    site.primary.sql("create table stays as select * from longer")
+    ((name,),) = site.primary.sql("select pg_relation_filepath('longer')")
+    site.made()
+    site.peer()
+    with (site.primary.data / name).open("ab") as file:
+        file.write(bytes(3 * 8192))
+    # Once with nothing else in that file, and once behind a changed page.
+    for change in ("stays", "longer"):
+        site.primary.sql(f"update {change} set i = i + 1 where i = 1")
+        made = site.made()
+        site.peer()
+        assert made["read"] == "changes"
+        same(site.restore("latest", start=False).data, site.combined())
+
+
 def reads_everything(site: Changing, *why: str) -> None:
     site.primary.sql("create table if not exists t as select 1 as i")
     made = site.made()
