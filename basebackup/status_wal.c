@@ -20,14 +20,13 @@ enum status
 wal_line_add(struct wal_line *line, uint64_t first, uint64_t last,
 			 int64_t modified_s, struct err *err)
 {
-	struct wal_stretch *end =
-		line->nstretches > 0 ? &line->stretches[line->nstretches - 1] : NULL;
+	size_t n = line->nstretches;
 
 	line->segments += last - first + 1;
-	if (end != NULL && end->last + 1 == first)
+	if (n > 0 && line->stretches[n - 1].last + 1 == first)
 	{
-		end->last = last;
-		end->modified_s = modified_s;
+		line->stretches[n - 1].last = last;
+		line->stretches[n - 1].modified_s = modified_s;
 		return ST_OK;
 	}
 	if (line->nstretches == line->room)
