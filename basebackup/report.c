@@ -16,7 +16,8 @@
 #include "common/notify.h"
 #include "walship_build.h"
 
-#define NAME_TRIES 5
+/* Seconds after its own that a report may take, where others are named so. */
+#define NAME_TRIES 60
 
 /* After a signal nobody waits longer for the last words. */
 #define CANCELLED_LIMIT_MS 5000

@@ -370,8 +370,9 @@ def test_damaged_pack(depot: Depot) -> None:
     content = bytearray(pack.read_bytes())
     content[len(content) // 2] ^= 1
     pack.write_bytes(content)
+    before = set(repo.glob("*/report/*-drill"))
     depot.fails(f"pack/{pack.name}", "fetch", "--no-amcheck", config=config)
-    assert len(list(repo.glob("*/report/*-drill"))) == len(depot.reports()) + 1
+    assert len(set(repo.glob("*/report/*-drill")) - before) == 1
 
 
 def size(path: Path) -> int:

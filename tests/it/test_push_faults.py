@@ -95,7 +95,10 @@ def clock(offset: str, *words: str) -> Fault:
 
 FAULTS = {
     "refused": Fault(("onnect",), keys={"s3_endpoint": "http://127.0.0.1:1"}),
-    "reset": Fault(("could not put", "reset"), proxy={"refuse": True}),
+    # It may come before libcurl has seen the connection.
+    "reset": Fault(
+        ("could not put", ("reset", "Couldn't connect")), proxy={"refuse": True}
+    ),
     "reset-in-body": Fault(("could not put",), proxy={"cut_up": 2000}),
     "reset-in-answer": Fault(("could not put",), proxy={"cut_down": 10}),
     "connect": Fault(

@@ -276,6 +276,13 @@ def test_the_report_counts_defects(verify: Verifier) -> None:
     assert {r["outcome"] for r in reports} == {"ok", "failed"}
 
 
+def test_many_reports_in_a_second(verify: Verifier) -> None:
+    """Each finds a name."""
+    for _ in range(12):
+        verify().check()
+    assert len(stored_by(verify.config, SYSTEM, None).reports("verify")) == 12
+
+
 def test_gone_when_it_is_read(
     verify: Verifier,
     s3_config: Path,
