@@ -90,12 +90,15 @@ explain_tunnel(const struct s3_http_failure *f, struct err *err)
 							   "no_proxy of this process.");
 }
 
+/* curl counts in whole milliseconds, and may be early by one. */
+#define EARLY_MS 2
+
 /* The time-outs that curl itself keeps: the deadline and the connect. */
 static enum status
 explain_timeout(const struct s3_http_failure *f,
 				const struct deadline *deadline, struct err *err)
 {
-	enum status status = deadline_check(deadline, err);
+	enum status status = deadline_sleep(deadline, EARLY_MS, err);
 
 	if (status != ST_OK)
 		return err_context(err, "could not %s", f->what);

@@ -57,6 +57,8 @@ def world(walship: Programs, gateway: Gateway, run_dir: Path) -> Iterator[World]
         keys = {**s3_keys(gateway, bucket, proxy.endpoint), "push_workers": 1}
         site = PushSite(walship, cluster, keys)
         cluster.start()
+        # What is found out once is no request of any test's.
+        cluster.wait_archived(cluster.switch_wal())
         yield World(site, gateway, bucket, proxy)
     finally:
         cluster.close()
