@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from ground.fault import FaultProxy
-from ground.host import descendants_of, kill_pid, wait_for
+from ground.host import descendants_of, kill_pid, open_files, wait_for
 from ground.pg import Cluster, ClusterFactory
 from ground.programs import Programs, write_config
 from ground.roots import PG_USER
@@ -137,8 +137,8 @@ class Campaign:
             if kind == "fetch":
                 return line.partition(b"\0")[0].endswith(b"wal-fetch")
             return line.startswith(b"wal-fetch: fetching ahead") and any(
-                str(fd.readlink()).startswith(str(self.spool))
-                for fd in Path(f"/proc/{pid}/fd").iterdir()
+                name.startswith(str(self.spool))
+                for name in open_files(pid).values()
             )
         except OSError:
             return False

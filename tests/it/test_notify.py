@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from ground.archiver import SEGMENTS
-from ground.host import kill_pid, process_alive, run, wait_for
+from ground.host import kill_pid, open_files, process_alive, run, wait_for
 from ground.pg import ClusterFactory
 from ground.programs import Programs
 from ground.pushqueue import Queue, command_lines, hide_repository
@@ -190,8 +190,8 @@ def test_nothing_waits_for_it(queue: Queue, repo_dir: Path, how: str) -> None:
     messenger = wait_for(lambda: [p for p in sleeping(tag) if is_ours(p)], "ours")[0]
     # It holds nothing of the server's, and ends in order when it is told to.
     assert os.readlink(f"/proc/{messenger}/cwd") == "/"
-    links = {os.readlink(fd) for fd in Path(f"/proc/{messenger}/fd").iterdir()}
-    assert {link for link in links if "memfd" not in link} == {"/dev/null"}
+    opened = set(open_files(messenger).values())
+    assert {name for name in opened if "memfd" not in name} == {"/dev/null"}
     kill_pid(messenger, signal.SIGTERM)
     wait_for(lambda: not process_alive(messenger), "the messenger's end")
     left = sleeping(tag)

@@ -16,7 +16,7 @@ import pytest
 
 from ground.archiver import SEGMENTS, Archiver
 from ground.fault import FaultProxy
-from ground.host import base_environment, children_of, kill_pid, wait_for
+from ground.host import base_environment, children_of, kill_pid, open_files, wait_for
 from ground.pg import Cluster, ClusterFactory
 from ground.programs import Programs
 from ground.pushqueue import Queue, command_lines, workers_of
@@ -113,7 +113,7 @@ def test_worker_process(
     assert postmaster and parent != postmaster and session not in (pid, postmaster)
     assert group == session
     assert os.readlink(proc / "cwd").endswith(str(cluster.data))
-    opened = {int(link.name): os.readlink(link) for link in (proc / "fd").iterdir()}
+    opened = open_files(pid)
     assert all(opened[fd].endswith("/dev/null") for fd in (0, 1, 2))
     ours = (str(site.spool), str(cluster.data), str(repo_dir), "/dev/null")
     assert all(any(own in path for own in ours) for path in opened.values()), opened

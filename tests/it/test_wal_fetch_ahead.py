@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 
 from ground.fault import FaultProxy
-from ground.host import base_environment, kill_pid, wait_for
+from ground.host import base_environment, kill_pid, open_files, wait_for
 from ground.pg import Cluster
 from ground.roots import PG_USER
 from ground.walworld import ROWS_2, World, all_rows, flip, own, promoted
@@ -74,11 +74,7 @@ def worker_of(world: World) -> int | None:
     """The one that holds this world's lock: others may run tests as well."""
     spool = str(world.spool)
     for pid in workers():
-        try:
-            links = [os.readlink(fd) for fd in Path(f"/proc/{pid}/fd").iterdir()]
-        except OSError:
-            continue
-        if any(link.startswith(spool) for link in links):
+        if any(name.startswith(spool) for name in open_files(pid).values()):
             return pid
     return None
 

@@ -231,6 +231,16 @@ def at_work_in(directory: Path) -> list[int]:
     return found
 
 
+def open_files(pid: int) -> dict[int, str]:
+    """What its descriptors name; one that it closes meanwhile is left out."""
+    found: dict[int, str] = {}
+    with contextlib.suppress(OSError):
+        for entry in Path(f"/proc/{pid}/fd").iterdir():
+            with contextlib.suppress(OSError):
+                found[int(entry.name)] = os.readlink(entry)
+    return found
+
+
 def kill_pid(pid: int, sig: signal.Signals) -> None:
     assert pid > 1, "this host's own processes are not the tests' to end"
     with contextlib.suppress(ProcessLookupError):
