@@ -288,20 +288,20 @@ push_file(struct repo *repo, struct wal_file *file,
 		  struct err *err)
 {
 	struct push_outcome o = {.result = PUSH_STORED};
+	bool received = options->in_recovery && file->name.kind == WAL_SEGMENT;
 	bool complete = true;
 	bool present;
 	enum status status = ST_OK;
 
 	repo_wal_name(o.object, &file->name);
-	if (options->in_recovery && file->name.kind == WAL_SEGMENT)
+	if (received)
 		status = wal_file_complete(file, &complete, err);
 	if (status != ST_OK)
 		return status;
 	if (complete)
 		status = put_or_compare(repo, file, o.object, options, &present, err);
 	if (!complete ||
-		(status == ST_DIFFERS &&
-		 (options->in_recovery || file->name.kind == WAL_PARTIAL)))
+		(status == ST_DIFFERS && (received || file->name.kind == WAL_PARTIAL)))
 	{
 		o.result = PUSH_SET_ASIDE;
 		status = name_aside(repo, file, o.object, err);

@@ -41,10 +41,12 @@ struct push_outcome
 /*
  * Stores the file with one conditional put.  When the name is taken, the
  * stored object is read and compared.  Different content is ST_DIFFERS, with
- * both named, except where servers differ by right: a .partial, or a file of
- * a server in recovery, is set aside under its name and digest (FORMAT.md,
+ * both named, except where servers differ by right: a .partial, or a segment
+ * of a server in recovery, is set aside under its name and digest (FORMAT.md,
  * section 5).  So is, without touching the plain name, a segment of a server
- * in recovery that is not complete.
+ * in recovery that is not complete.  A history file never is: two that differ
+ * are two servers on one timeline, and a standby that is being promoted
+ * archives its own while it is still in recovery.
  *
  * ST_OK is reported only for durable bytes that were read unchanged.
  */
