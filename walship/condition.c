@@ -83,17 +83,16 @@ find_out(struct store *store, const struct spool *spool, bool *honoured)
 					   deadline_sooner(d, deadline_left_ms(&d) / PROBE_SHARE));
 	status = store_probe_condition(store, honoured, &why);
 	store_set_deadline(store, d);
-	/* A refusal will stay one: asking at every call would not help. */
-	if (status == ST_OK || status == ST_AUTH || status == ST_CONFIG)
-	{
-		len = condition_format(text, clock_real_ms(), *honoured);
-		if (len > 0 && len < CONDITION_TEXT_MAX)
-			(void) spool_write(spool, FILE_NAME, text, (size_t) len);
-	}
 	if (status != ST_OK)
+	{
 		log_debug("could not find out whether the store honours "
 				  "conditions: %s",
 				  why.message);
+		return;
+	}
+	len = condition_format(text, clock_real_ms(), *honoured);
+	if (len > 0 && len < CONDITION_TEXT_MAX)
+		(void) spool_write(spool, FILE_NAME, text, (size_t) len);
 }
 
 void
@@ -102,7 +101,7 @@ condition_settle(struct store *store, const struct config *cfg,
 {
 	bool honoured = true;
 
-	if (spool->fd < 0 || store->asks_first ||
+	if (store->asks_first ||
 		strncmp(cfg->repository, "s3://", strlen("s3://")) != 0)
 		return;
 	(void) pthread_mutex_lock(&asking);

@@ -20,8 +20,9 @@
 
 /*
  * Recalls, or finds out, and tells the store.  Without a spool nothing can be
- * remembered and nothing is asked.  A store that cannot be asked now is taken
- * for one that honours the condition, as the setting says.  The store's
+ * remembered, so each call asks.  A store that cannot be asked now, or refuses
+ * to answer, is taken for one that honours the condition, as the setting says,
+ * for this time: credentials that have expired are renewed.  The store's
  * deadline is set.
  */
 extern void condition_settle(struct store *store, const struct config *cfg,

@@ -82,6 +82,7 @@ def test_archive_back_up_and_restore_with_least_rights(
     as_user: Users,
     walship: Programs,
     new_cluster: ClusterFactory,
+    spool_dir: Path,
     work_dir: Path,
 ) -> None:
     """Each program by its own user; a segment pushed again is no error."""
@@ -92,6 +93,9 @@ def test_archive_back_up_and_restore_with_least_rights(
     segment = site.settle()
     again = f"{site.primary.data}/pg_wal/{segment}"
     walship.run("wal-push", f"--config={pusher}", again, cwd=site.primary.data).check()
+    # It may find out, and knows, that the store honours conditions.
+    (note,) = spool_dir.rglob("condition")
+    assert note.read_text().endswith(" honoured\n")
 
     site.config = write_config(work_dir / "backup.conf", **as_user("Backup"))
     made = site.backup()
