@@ -56,6 +56,7 @@ cli_signals(void)
 	(void) sigaction(SIGCHLD, &action, NULL);
 	action.sa_handler = SIG_IGN;
 	(void) sigaction(SIGPIPE, &action, NULL);
+	(void) sigaction(SIGXFSZ, &action, NULL);
 
 	sigfillset(&all);
 	(void) sigprocmask(SIG_UNBLOCK, &all, NULL);

@@ -15,10 +15,11 @@
 
 /*
  * Undoes what PostgreSQL leaves to its children (SIGINT, SIGALRM and SIGPIPE
- * ignored, see pgarch.c), ignores SIGPIPE for ourselves, and has SIGINT,
- * SIGTERM, SIGHUP and SIGQUIT set the flag that cli_cancel returns.  Disables
- * core dumps, since keys are in memory, and opens /dev/null where a standard
- * descriptor is closed.  The first thing that a main does.
+ * ignored, see pgarch.c), ignores SIGPIPE and SIGXFSZ for ourselves, so that
+ * writing fails instead, and has SIGINT, SIGTERM, SIGHUP and SIGQUIT set the
+ * flag that cli_cancel returns.  Disables core dumps, since keys are in
+ * memory, and opens /dev/null where a standard descriptor is closed.  The
+ * first thing that a main does.
  */
 extern void cli_signals(void);
 extern const volatile sig_atomic_t *cli_cancel(void);

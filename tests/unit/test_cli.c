@@ -251,6 +251,7 @@ test_signals(void **state)
 	assert_true(signal(SIGINT, SIG_IGN) != SIG_ERR);
 	assert_true(signal(SIGALRM, SIG_IGN) != SIG_ERR);
 	assert_true(signal(SIGPIPE, SIG_DFL) != SIG_ERR);
+	assert_true(signal(SIGXFSZ, SIG_DFL) != SIG_ERR);
 	assert_int_equal(close(STDIN_FILENO), 0);
 	cli_signals();
 
@@ -259,6 +260,8 @@ test_signals(void **state)
 	assert_int_equal(sigaction(SIGALRM, NULL, &action), 0);
 	assert_true(action.sa_handler == SIG_DFL);
 	assert_int_equal(sigaction(SIGPIPE, NULL, &action), 0);
+	assert_true(action.sa_handler == SIG_IGN);
+	assert_int_equal(sigaction(SIGXFSZ, NULL, &action), 0);
 	assert_true(action.sa_handler == SIG_IGN);
 	assert_int_equal(getrlimit(RLIMIT_CORE, &limit), 0);
 	assert_int_equal(limit.rlim_cur, 0);
