@@ -64,10 +64,11 @@ datadir_find(const char *wal_path, struct datadir *out, struct err *err)
 					   "system identifier %" PRIu64 ", but \"%s\" to %" PRIu64,
 					   cwd.control.system_identifier, wal_path,
 					   other.control.system_identifier);
-	if (here == ST_OK)
-		*out = cwd;
-	else if (there == ST_OK)
+	/* Two servers of one cluster may share a host: the file's own counts. */
+	if (there == ST_OK)
 		*out = other;
+	else if (here == ST_OK)
+		*out = cwd;
 	else
 		return err_set(err, ST_MISSING,
 					   "neither the working directory nor the one above "

@@ -3,8 +3,8 @@
  *
  * PostgreSQL runs archive_command and restore_command in its data directory
  * and names files relative to it; pg_rewind, and people, give an absolute
- * path from anywhere.  pg_wal may be a symbolic link, so the working
- * directory is looked at first.
+ * path from anywhere.  pg_wal may be a symbolic link, and the path one behind
+ * it: then the working directory tells.
  */
 #ifndef WALSHIP_DATADIR_H
 #define WALSHIP_DATADIR_H
@@ -22,8 +22,8 @@ struct datadir
 };
 
 /*
- * Finds the data directory of a file in pg_wal: the working directory, else
- * the one above the file's.  ST_MISSING: neither has a pg_control.
+ * Finds the data directory of a file in pg_wal: the one above the file's, else
+ * the working directory.  ST_MISSING: neither has a pg_control.
  * ST_CONFIG: both have one, of different clusters.  ST_IO, ST_CORRUPT: a
  * pg_control cannot be read.
  */
