@@ -40,27 +40,34 @@ static const char HELP[] =
 	"with the same content; never overwrites what is stored.\n"
 	"\n" CLI_OPTIONS_HELP;
 
-/* For waits that no deadline reaches, such as a hanging file system. */
+/* Ends the process at once, with a code that the archiver counts. */
 static void
 give_up(int signo)
 {
-	static const char text[] = "wal-push: ERROR: could not archive the file "
+	static const char late[] = "wal-push: ERROR: could not archive the file "
 							   "before push_timeout\n";
+	static const char lost[] = "wal-push: ERROR: could not use a temporary "
+							   "file in memory: SIGBUS\n";
+	const char *text = signo == SIGBUS ? lost : late;
 
-	(void) signo;
-	if (write(STDERR_FILENO, text, sizeof(text) - 1) < 0)
+	if (write(STDERR_FILENO, text, strlen(text)) < 0)
 		_exit(1);
 	_exit(1);
 }
 
+/*
+ * For waits that no deadline reaches, such as a hanging file system, and for
+ * one that has no room for what was mapped, though it had promised it.
+ */
 static void
-arm_alarm(int64_t timeout_ms)
+arm_last_resort(int64_t timeout_ms)
 {
 	struct sigaction action = {.sa_handler = give_up};
 	int64_t ms = timeout_ms + ALARM_GRACE_MS;
 	struct itimerval timer = {.it_value = {.tv_sec = ms / 1000}};
 
 	(void) sigemptyset(&action.sa_mask);
+	(void) sigaction(SIGBUS, &action, NULL);
 	(void) sigaction(SIGALRM, &action, NULL);
 	(void) setitimer(ITIMER_REAL, &timer, NULL);
 }
@@ -131,14 +138,15 @@ archive(struct session *session, const struct cli_common *common,
 	struct deadline deadline;
 	int64_t left_ms;
 	bool stored = false;
-	enum status status = push_ahead_find(pa, &stored, object, err);
+	enum status status;
 
+	arm_last_resort(session->cfg->push_timeout_ms);
+	status = push_ahead_find(pa, &stored, object, err);
 	if (status != ST_OK)
 		return status;
 	*quick = stored;
 	if (!stored)
 	{
-		arm_alarm(session->cfg->push_timeout_ms);
 		if (session->ring == NULL)
 			status = keyring_load(session->cfg, &session->ring, err);
 		if (status != ST_OK)
