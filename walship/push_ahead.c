@@ -212,6 +212,7 @@ push_ahead_wait(struct push_ahead *pa, const struct deadline *d,
 	const struct config *cfg = pa->session->cfg;
 	struct deadline patience =
 		deadline_sooner(*d, deadline_left_ms(d) / WORKER_SHARE);
+	char boot[MARKER_BOOT_MAX];
 	bool runs;
 	char none;
 
@@ -221,7 +222,8 @@ push_ahead_wait(struct push_ahead *pa, const struct deadline *d,
 		key_memo_note(cfg, pa->dir->path, pa->session->ring);
 		open_spools(pa, first_id(pa->session->ring));
 	}
-	if (pa->spool.fd < 0 || cfg->push_workers < 2 || !is_archivers(pa))
+	if (pa->spool.fd < 0 || cfg->push_workers < 2 || !marker_boot(boot) ||
+		!is_archivers(pa))
 		return false;
 	pa->failing = spool_read(&pa->spool, FAILING, &none, sizeof(none)) >= 0;
 	if (pa->failing)
