@@ -265,9 +265,7 @@ def linked(queue: Queue) -> None:
     "change",
     [replaced, rewound, recycled, renamed_back, other_marker, torn, emptied, linked],
 )
-def test_changed(
-    queue: Queue, repo_dir: Path, change: Callable[[Queue], None]
-) -> None:
+def test_changed(queue: Queue, repo_dir: Path, change: Callable[[Queue], None]) -> None:
     queue.fill(FIRST, SECOND, THIRD)
     change(queue)
     hide_repository(repo_dir)
@@ -289,16 +287,31 @@ def test_another_boot(queue: Queue, repo_dir: Path, work_dir: Path) -> None:
     hide_repository(repo_dir)
     boot = work_dir / "boot_id"
     boot.write_text("01234567-89ab-cdef-0123-456789abcdef\n")
+    refused(push_booted(queue, boot, SECOND))
+    succeeded(queue.archiver.push(SECOND))
+
+
+def push_booted(queue: Queue, boot: Path, name: str) -> Result:
+    """A call that is told of another boot, or of none."""
     boot.chmod(0o444)
     push = queue.archiver.programs.path("wal-push")
     call = f"{push} --config={queue.archiver.config} --set=push_timeout=1s"
     script = (
         f"mount --bind {boot} {BOOT_ID} && cd {queue.archiver.data} && "
         f"exec setpriv --reuid={PG_USER} --regid={PG_USER} --clear-groups "
-        f"{call} pg_wal/{SECOND}"
+        f"{call} pg_wal/{name}"
     )
-    refused(run(["unshare", "--mount", "sh", "-c", script]))
-    succeeded(queue.archiver.push(SECOND))
+    return run(["unshare", "--mount", "sh", "-c", script])
+
+
+def test_no_boot(queue: Queue, repo_dir: Path, work_dir: Path) -> None:
+    """Without an id no marker can be believed, so nothing is stored ahead."""
+    boot = work_dir / "boot_id"
+    boot.touch()
+    queue.ready(FIRST, SECOND, THIRD)
+    succeeded(push_booted(queue, boot, FIRST))
+    wait_for(lambda: not queue.workers(), "end of the workers")
+    assert {path.name for path in repo_dir.rglob(f"{FIRST[:20]}*")} == {FIRST}
 
 
 def test_promoted_meanwhile(queue: Queue, repo_dir: Path) -> None:

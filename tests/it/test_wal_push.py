@@ -23,7 +23,7 @@ from ground.archiver import (
     damaged,
 )
 from ground.fault import FaultProxy
-from ground.host import Result, base_environment, wait_for
+from ground.host import Result, base_environment, run, wait_for
 from ground.pg import Cluster, ClusterFactory
 from ground.programs import Programs, change_config, write_config
 from ground.roots import PG_USER
@@ -253,6 +253,12 @@ def test_server_in_recovery(archiver: Archiver, repo_dir: Path) -> None:
     assert SEGMENTS[2] not in names
     assert len([name for name in names if name.startswith(SEGMENTS[2])]) == 2
 
+    # A history file is nobody's by right: two standbys are being promoted.
+    archiver.write("00000002.history", b"1\t0/3000000\tx\n")
+    silent(archiver.push("00000002.history"))
+    archiver.write("00000002.history", b"1\t0/4000000\tx\n")
+    one_line(archiver.push("00000002.history"), "differs from object")
+
     # In production the same segment is complete, and takes its name.
     archiver.in_state(IN_PRODUCTION)
     silent(archiver.push(SEGMENTS[2]))
@@ -339,6 +345,15 @@ def test_paths(archiver: Archiver, work_dir: Path) -> None:
     silent(archiver.push_path(archiver.wal / SEGMENTS[3], cwd=work_dir))
     done = archiver.push_path(moved / SEGMENTS[2], cwd=work_dir)
     one_line(done, "is a data directory")
+
+
+def test_server_of_the_file(archiver: Archiver, work_dir: Path) -> None:
+    """It counts what the file's own server does, not one of the same cluster."""
+    silent(archiver.push(SEGMENTS[0]))
+    standby = copy_datadir(archiver.data, work_dir / "standby")
+    Archiver(archiver.programs, archiver.config, standby).in_state(IN_ARCHIVE_RECOVERY)
+    path = archiver.write(SEGMENTS[0], damaged(archiver.segment(1), 5000))
+    one_line(archiver.push_path(path, cwd=standby), "differs from object")
 
 
 def test_cluster_section(archiver: Archiver, repo_dir: Path, work_dir: Path) -> None:
@@ -552,12 +567,14 @@ def test_race_has_one_winner(
 # --- signals and deadlines --------------------------------------------------
 
 
-def start_as_archiver(archiver: Archiver, *args: str) -> subprocess.Popen[str]:
+def start_as_archiver(
+    archiver: Archiver, *args: str, before: str = ""
+) -> subprocess.Popen[str]:
     """With the signals ignored that the archiver's children inherit so."""
-    ignore = "trap '' INT ALRM PIPE; exec \"$@\""
+    script = f"{before} trap '' INT ALRM PIPE; exec \"$@\""
     program = str(archiver.programs.path("wal-push"))
     return subprocess.Popen(
-        ["/bin/sh", "-c", ignore, "sh", program, f"--config={archiver.config}", *args],
+        ["/bin/sh", "-c", script, "sh", program, f"--config={archiver.config}", *args],
         cwd=archiver.data,
         user=PG_USER,
         env=base_environment(),
@@ -566,7 +583,10 @@ def start_as_archiver(archiver: Archiver, *args: str) -> subprocess.Popen[str]:
     )
 
 
-@pytest.mark.parametrize("sig", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGBUS)
+
+
+@pytest.mark.parametrize("sig", SIGNALS)
 def test_signals(
     s3_archiver: Archiver, fault_proxy: FaultProxy, sig: signal.Signals
 ) -> None:
@@ -580,6 +600,38 @@ def test_signals(
     assert len(err.splitlines()) == 1
     fault_proxy.clear()
     silent(s3_archiver.push(SEGMENTS[0]))
+
+
+def test_file_size_limit(archiver: Archiver) -> None:
+    """A file that may not grow is an error, and no death by SIGXFSZ."""
+    process = start_as_archiver(
+        archiver, f"pg_wal/{SEGMENTS[0]}", before="ulimit -f 8;"
+    )
+    err = process.communicate(timeout=60)[1]
+    assert process.returncode == 1 and "File too large" in err, err
+    assert len(err.splitlines()) == 1
+    silent(archiver.push(SEGMENTS[0]))
+
+
+def test_alarm_comes_first(
+    archiver: Archiver, spool_dir: Path, key_file: Path, work_dir: Path
+) -> None:
+    """It is set before anything is opened that might hang."""
+    trace = work_dir / "trace"
+    path = f"pg_wal/{SEGMENTS[0]}"
+    push = [
+        str(archiver.programs.path("wal-push")),
+        f"--config={archiver.config}",
+        path,
+    ]
+    # As root: what holds keys shows its memory to nobody else.
+    strace = ["strace", "-qq", f"--user={PG_USER}", "-o", str(trace)]
+    run([*strace, "--trace=openat,setitimer", *push], cwd=archiver.data).check()
+    calls = trace.read_text().splitlines()
+    (alarm,) = [at for at, call in enumerate(calls) if call.startswith("setitimer")]
+    for place in (spool_dir, key_file, SEGMENTS[0]):
+        (first, *_) = [at for at, call in enumerate(calls) if str(place) in call]
+        assert alarm < first, place
 
 
 def test_alarm(archiver: Archiver, repo_dir: Path, work_dir: Path) -> None:
