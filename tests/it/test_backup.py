@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from ground.fault import FaultProxy
-from ground.host import Daemon, Result, kill_pid, run, wait_for
+from ground.host import Daemon, Result, kill_pid, run, unmount, wait_for
 from ground.pg import Cluster, ClusterFactory
 from ground.programs import Programs, write_config
 from ground.roots import PG_USER
@@ -880,7 +880,7 @@ def test_repository_full(
         assert done.status == 1 and done.out == ""
         assert "/pack/" in done.err
     finally:
-        run(["umount", str(small)]).check()
+        unmount(small)
 
 
 # --- a bad network to the store -----------------------------------------------

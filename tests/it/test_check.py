@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from ground.host import Result, run
+from ground.host import Result, run, unmount
 from ground.pg import Cluster, ClusterFactory
 from ground.programs import Programs, write_config
 from ground.s3 import Gateway
@@ -280,7 +280,7 @@ def test_repository_is_a_mount_point(
     try:
         report = check(dir_config)
     finally:
-        run(["umount", repo_dir]).check()
+        unmount(repo_dir)
     assert report.failed() == set()
     assert report.verdict("mount_point") == "warning"
 

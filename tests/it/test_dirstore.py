@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from ground.host import Result, base_environment, run, wait_for
+from ground.host import Result, base_environment, run, unmount, wait_for
 from ground.programs import Programs
 from ground.roots import PG_USER
 
@@ -138,7 +138,7 @@ def tmpfs(path: Path, size: str) -> Iterator[Path]:
     try:
         yield path
     finally:
-        run(["umount", path]).check()
+        unmount(path)
 
 
 def assert_whole_or_absent(store: Store) -> None:

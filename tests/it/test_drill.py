@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from ground import roots
-from ground.host import Result, run, wait_for
+from ground.host import Result, run, unmount, wait_for
 from ground.pg import Cluster
 from ground.programs import Programs, write_config
 from ground.site import Site
@@ -511,7 +511,7 @@ def test_disk_full(depot: Depot) -> None:
         assert done.status == 2 and "there is not enough room" in done.err
         assert_clean(small)
     finally:
-        run(["umount", small]).check()
+        unmount(small)
 
 
 def test_refused(depot: Depot) -> None:

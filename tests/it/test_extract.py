@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from ground import roots
-from ground.host import Result, run, wait_for
+from ground.host import Result, run, unmount, wait_for
 from ground.pg import ClusterFactory
 from ground.programs import Programs
 from ground.site import Site
@@ -247,7 +247,7 @@ def test_no_room(site: Site, work_dir: Path, shared_dir: Path) -> None:
         assert done.status == 2 and "there is not enough room" in done.err
         assert not output.exists() and not list(small.iterdir())
     finally:
-        run(["umount", small]).check()
+        unmount(small)
 
 
 def test_missing_library(site: Site, scratch: Path, walship: Programs) -> None:

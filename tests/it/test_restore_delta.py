@@ -15,7 +15,7 @@ import pytest
 
 from ground import roots
 from ground.fault import FaultProxy
-from ground.host import run
+from ground.host import run, unmount
 from ground.pg import Cluster, ClusterFactory
 from ground.programs import Programs
 from ground.s3 import Gateway
@@ -469,4 +469,4 @@ def test_disk_full(site: Site, work_dir: Path) -> None:
         site.run("restore", "--delta", f"--target-dir={target}").check()
         assert tree(target) == fresh
     finally:
-        run(["umount", small]).check()
+        unmount(small)

@@ -12,7 +12,7 @@ import pytest
 
 from ground.cold import ColdStore
 from ground import roots
-from ground.host import run
+from ground.host import run, unmount
 from ground.pg import ClusterFactory
 from ground.programs import Programs
 from ground.s3 import Gateway
@@ -209,7 +209,7 @@ def test_no_room(site: Site, work_dir: Path) -> None:
     try:
         done = site.run("restore", "--dry-run", f"--target-dir={small}/data")
     finally:
-        run(["umount", small]).check()
+        unmount(small)
     assert done.status == 2
     assert f'there is not enough room for "{small}/data"' in done.err
     assert "its file system needs" in done.out

@@ -20,7 +20,7 @@ import lz4.frame
 import pytest
 
 from ground import roots
-from ground.host import run, wait_for
+from ground.host import run, unmount, wait_for
 from ground.pg import ClusterFactory
 from ground.programs import Programs, write_config
 from ground.site import FINGERPRINT, Site
@@ -217,7 +217,7 @@ def small_disk(work_dir: Path) -> Iterator[Path]:
     path.mkdir()
     run(["mount", "-t", "tmpfs", "-o", "size=20m,mode=0777", "none", path]).check()
     yield path
-    run(["umount", path]).check()
+    unmount(path)
 
 
 def test_not_enough_room(site: Site, small_disk: Path) -> None:

@@ -19,7 +19,7 @@ from collections.abc import AsyncIterator, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
-from .host import free_ports
+from .host import DEADLINE_S, free_ports
 
 CRLF = "\r\n"
 CHUNK = 65536
@@ -196,7 +196,7 @@ class FaultProxy:
         self._loop.close()
 
     def _call(self, what: Coroutine[Any, Any, Any]) -> Any:
-        return asyncio.run_coroutine_threadsafe(what, self._loop).result(60)
+        return asyncio.run_coroutine_threadsafe(what, self._loop).result(DEADLINE_S)
 
     # --- a connection, on the proxy's thread --------------------------------
 

@@ -29,6 +29,9 @@ WORK_PREFIX = "walship-it."
 WORK_LOCK = Path("/tmp/walship-it-lock")
 PORT_DIR = Path("/tmp/walship-it-ports")
 
+# Ends waits that would never end: far more than a busy machine takes.
+DEADLINE_S = 180
+
 # Below the range from which the kernel takes the ports of outgoing
 # connections, so that none of them can sit on a port chosen here.
 PORT_FIRST, PORT_LAST = 17000, 31999
@@ -67,7 +70,7 @@ def run(
     cwd: str | os.PathLike[str] | None = None,
     user: str | None = None,
     stdin: bytes | None = None,
-    timeout_s: float = 120,
+    timeout_s: float = 300,
 ) -> Result:
     """Runs a program to its end, optionally as another user (without groups).
 
@@ -121,7 +124,7 @@ def wait_for(
     condition: Callable[[], T],
     what: str,
     *,
-    deadline_s: float = 60,
+    deadline_s: float = DEADLINE_S,
     interval_s: float = 0.05,
 ) -> T:
     """Calls condition until it returns something true, and returns that.
@@ -247,6 +250,34 @@ def kill_pid(pid: int, sig: signal.Signals) -> None:
         os.kill(pid, sig)
 
 
+def _runs(pid: int) -> bool:
+    """It is at work on a processor, or would be if one were free."""
+    with contextlib.suppress(OSError):
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
+        return stat.rpartition(")")[2].split()[0] == "R"
+    return False
+
+
+def stop_family(pid: int) -> list[int]:
+    """Stops a process and all that descends from it, and tells which.
+
+    A fork that is on its way when the signal comes still happens: so until
+    those that are known have come to rest and have no other children.
+    """
+    family: list[int] = []
+    while fresh := [p for p in [pid, *descendants_of(pid)] if p not in family]:
+        for member in fresh:
+            kill_pid(member, signal.SIGSTOP)
+        family += fresh
+        wait_for(lambda: not any(map(_runs, family)), "all of them stand still")
+    return family
+
+
+def unmount(path: Path) -> None:
+    """As soon as the last process has left it: the end of one takes a moment."""
+    wait_for(lambda: run(["umount", path]).status == 0, f"{path} is not in use")
+
+
 class Daemon:
     """A server in the foreground of a child process, its output in a file."""
 
@@ -273,7 +304,7 @@ class Daemon:
     def running(self) -> bool:
         return self._process.poll() is None
 
-    def wait_port(self, port: int, deadline_s: float = 60) -> None:
+    def wait_port(self, port: int, deadline_s: float = DEADLINE_S) -> None:
         """Waits until the server accepts connections; raises if it ends."""
 
         def answers() -> bool:
@@ -358,11 +389,19 @@ def sweep() -> None:
     """
     with _work_dirs_locked():
         for work in abandoned_work_dirs():
-            for pid_file in [*work.rglob("*.pid")]:
+            for pid_file in _pid_files(work):
                 with contextlib.suppress(OSError, ValueError, IndexError):
                     _kill_named(pid_file, work)
             shutil.rmtree(work, ignore_errors=True)
     _sweep_faketime()
+
+
+def _pid_files(work: Path) -> list[Path]:
+    """Its servers may still be at work: directories can go meanwhile."""
+    found = []
+    for folder, _, names in os.walk(work):
+        found += [Path(folder, name) for name in names if name.endswith(".pid")]
+    return found
 
 
 def _sweep_faketime() -> None:

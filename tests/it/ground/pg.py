@@ -20,13 +20,14 @@ import psycopg2
 import psycopg2.extensions
 
 from .host import (
+    DEADLINE_S,
     Result,
     at_work_in,
-    descendants_of,
     free_ports,
     kill_pid,
     process_alive,
     run,
+    stop_family,
     wait_for,
 )
 from .roots import PG_USER, Root, root
@@ -175,7 +176,7 @@ class Cluster:
         env: Mapping[str, str] | None = None,
         wait: bool = True,
         options: str = "",
-        deadline_s: int = 60,
+        deadline_s: int = DEADLINE_S,
     ) -> Cluster:
         """Starts the server; env reaches archive_command and restore_command.
 
@@ -189,7 +190,7 @@ class Cluster:
         return self
 
     def try_start(
-        self, *, env: Mapping[str, str] | None = None, deadline_s: int = 60
+        self, *, env: Mapping[str, str] | None = None, deadline_s: int = DEADLINE_S
     ) -> bool:
         """Starts a server that may refuse; false if it did not come up."""
         return self._pg_ctl("start", True, "", env, deadline_s).status == 0
@@ -214,7 +215,7 @@ class Cluster:
             timeout_s=deadline_s + 30,
         )
 
-    def stop(self, mode: str = "fast", *, deadline_s: int = 60) -> None:
+    def stop(self, mode: str = "fast", *, deadline_s: int = DEADLINE_S) -> None:
         self.program(
             "pg_ctl",
             f"--pgdata={self.data}",
@@ -236,6 +237,7 @@ class Cluster:
         self.program(
             "pg_ctl",
             f"--pgdata={self.data}",
+            f"--timeout={DEADLINE_S}",
             "--wait" if wait else "--no-wait",
             "promote",
         ).check()
@@ -258,8 +260,7 @@ class Cluster:
         pid = self.pid()
         if pid is None:
             return
-        kill_pid(pid, signal.SIGSTOP)
-        family = [pid, *descendants_of(pid)]
+        family = stop_family(pid)
         for member in family:
             kill_pid(member, signal.SIGKILL)
         # Until they are reaped: the next server looks at the old one's pid.
@@ -268,7 +269,7 @@ class Cluster:
             "the killed server is gone",
         )
 
-    def wait_stopped(self, *, deadline_s: float = 60) -> None:
+    def wait_stopped(self, *, deadline_s: float = DEADLINE_S) -> None:
         wait_for(lambda: not self.running(), "the server ends", deadline_s=deadline_s)
 
     def close(self) -> None:
@@ -322,7 +323,7 @@ class Cluster:
         return self.sql(statement, parameters or None, database=database)[0][0]
 
     def wait_sql(
-        self, statement: str, what: str = "", *, deadline_s: float = 60
+        self, statement: str, what: str = "", *, deadline_s: float = DEADLINE_S
     ) -> Any:
         """Waits until a statement's first value is true, also over restarts."""
 
@@ -344,7 +345,7 @@ class Cluster:
     def system_identifier(self) -> int:
         return int(self.controldata()["Database system identifier"])
 
-    def wait_archived(self, segment: str, *, deadline_s: float = 60) -> None:
+    def wait_archived(self, segment: str, *, deadline_s: float = DEADLINE_S) -> None:
         """Waits until the server counts a WAL file as archived."""
         done = self.data / "pg_wal" / "archive_status" / f"{segment}.done"
 
@@ -430,7 +431,7 @@ class Cluster:
     def log_end(self) -> int:
         return self.log_file.stat().st_size if self.log_file.exists() else 0
 
-    def wait_log(self, text: str, *, since: int = 0, deadline_s: float = 60) -> None:
+    def wait_log(self, text: str, *, since: int = 0, deadline_s: float = DEADLINE_S) -> None:
         try:
             wait_for(
                 lambda: text in self.log(since),

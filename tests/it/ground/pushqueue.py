@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from .archiver import Archiver
-from .host import Result, wait_for
+from .host import Result, at_work_in, wait_for
 from .roots import PG_USER
 
 
@@ -69,10 +69,10 @@ class Queue:
         return workers_of(self.archiver.data)
 
     def stop(self) -> None:
-        """Its workers end with the server."""
+        """Its workers end with the server, those without a title yet, too."""
         self.server.kill()
         self.server.wait()
-        wait_for(lambda: not self.workers(), "end of the workers")
+        wait_for(lambda: not at_work_in(self.archiver.data), "end of the workers")
 
 
 def command_lines() -> Iterator[tuple[int, list[str]]]:

@@ -80,7 +80,7 @@ class Root:
         env: Mapping[str, str] | None = None,
         user: str = PG_USER,
         stdin: bytes | None = None,
-        timeout_s: float = 120,
+        timeout_s: float = 300,
     ) -> Result:
         argv, more, as_user = self.command(args, cwd, user)
         return run(

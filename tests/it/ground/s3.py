@@ -144,7 +144,7 @@ class Gateway:
         env = {"CEPH_CONF": str(self._conf)}
         if bare:
             env["CEPH_ARGS"] = "--no-mon-config"
-        return run(args, env=env, timeout_s=120).check().out
+        return run(args, env=env).check().out
 
     def _create(self) -> None:
         conf, monmap = str(self._conf), str(self.home / "monmap")

@@ -123,6 +123,10 @@ class Scripted:
                     number = len(self._asked)
                     self._asked.append(asked)
                 say = self.choose(number, asked)
+                if say.close and self._tls is None:
+                    # The end comes with the last bytes, not after a pause in
+                    # which the client could ask for more.
+                    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
                 connection.sendall(say.raw)
                 while say.endless:
                     connection.sendall(say.endless)

@@ -29,6 +29,8 @@ from .tls import UNTRUSTED, TlsProxy
 FATAL = 200
 ROWS_1, ROWS_2 = 6, 9
 TIMEOUTS = {"fetch_timeout": "2s", "fetch_timeout_standby": "500ms"}
+# A sound store over a network may be slow where much else runs.
+PATIENT = {"fetch_timeout": "1min", "fetch_timeout_standby": "1min"}
 HISTORIES = "0000000[2-9].history"
 
 
@@ -124,6 +126,7 @@ class World:
             "fetch_ahead": "0MB",
             **TIMEOUTS,
         }
+        self.impatience = dict(TIMEOUTS)  # with a store in trouble
         self.spool = work_dir / "spool"
         self.spool.mkdir(mode=0o700)
         own(self.spool)
@@ -154,6 +157,7 @@ class World:
             if path.is_file():
                 bucket.put(f"it/{path.relative_to(self.repo)}", path.read_bytes())
         self.keys |= {
+            **PATIENT,
             "repository": f"s3://{bucket.name}/it",
             "s3_endpoint": gateway.endpoint,
             "s3_region": gateway.region,
@@ -311,7 +315,7 @@ class Fault:
 
 
 def config_fault(world: World, **keys: Any) -> Fault:
-    world.bad_config(**keys)
+    world.bad_config(**world.impatience, **keys)
     return Fault(world.flag.touch, world.flag.unlink)
 
 
