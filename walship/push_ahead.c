@@ -221,6 +221,9 @@ push_ahead_wait(struct push_ahead *pa, const struct deadline *d,
 	{
 		key_memo_note(cfg, pa->dir->path, pa->session->ring);
 		open_spools(pa, first_id(pa->session->ring));
+		/* Without the key nobody could look. */
+		if (is_stored(pa, object))
+			return true;
 	}
 	if (pa->spool.fd < 0 || cfg->push_workers < 2 || !marker_boot(boot) ||
 		!is_archivers(pa))
