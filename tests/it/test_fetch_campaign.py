@@ -7,6 +7,7 @@ stops and can be started again, but is never promoted before.
 
 from __future__ import annotations
 
+import contextlib
 import random
 import re
 import shutil
@@ -16,6 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psycopg2
 import pytest
 
 from ground.fault import FaultProxy
@@ -66,6 +68,7 @@ class Campaign:
     ) -> None:
         self.rng = random.Random(seed)
         self.proxy, self.rows, self.new_cluster = proxy, 0, new_cluster
+        self.kills = 0  # of a server
         conf = {"wal_keep_size": "8GB", "max_wal_size": "4GB"}
         self.primary = new_cluster(start=False, wal_segsize_mb=1, conf=conf)
         home = self.primary.home
@@ -117,6 +120,7 @@ class Campaign:
         time.sleep(self.rng.random() * 0.4)
         victim = self.rng.choice(["none", "fetch", "worker", "server"])
         if victim == "server":
+            self.kills += 1
             cluster.kill9()
         elif victim != "none":
             for pid in self.processes(cluster, victim):
@@ -192,7 +196,7 @@ def catch_up(campaign: Campaign, cluster: Cluster) -> None:
         cluster.wait_sql("select true")
     else:
         cluster.start()
-    cluster.wait_sql(f"select max(n) = {campaign.rows} from t", deadline_s=180)
+    cluster.wait_sql(f"select max(n) = {campaign.rows} from t")
     assert cluster.value("select pg_is_in_recovery()")
     assert "selected new timeline" not in cluster.log()
 
@@ -212,13 +216,21 @@ def recover(campaign: Campaign, rounds: int) -> None:
         if n < 10 * rounds - 1:
             campaign.trouble(cluster)
         campaign.check_spool()
-    wait_for(
-        lambda: cluster.running() or cluster.try_start(), "the server runs"
-    )
-    cluster.wait_sql("select not pg_is_in_recovery()", deadline_s=180)
+
+    def over() -> bool:
+        """However often a slow store still stops it."""
+        if not cluster.running():
+            cluster.try_start()
+        with contextlib.suppress(psycopg2.Error):
+            return bool(cluster.value("select not pg_is_in_recovery()"))
+        return False
+
+    wait_for(over, "the recovery is over")
     assert greatest_row(cluster) == campaign.rows
     all_rows(cluster, campaign.rows)
-    assert cluster.log().count("selected new timeline") == 1
+    # A server that is killed between choosing and taking it chooses again.
+    chosen = cluster.log().count("selected new timeline")
+    assert 1 <= chosen <= 1 + campaign.kills
 
 
 def test_follow(make_campaign: Callable[[int], Campaign]) -> None:

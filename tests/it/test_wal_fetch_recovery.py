@@ -189,7 +189,7 @@ def test_shutdown_during_a_fetch(
     s3_world: World, s3_fault: Callable[[str], Fault], signal_file: str
 ) -> None:
     """The server is stopped while the store hangs; nothing is promoted."""
-    s3_world.keys |= {"fetch_timeout": "10min", "fetch_timeout_standby": "10min"}
+    s3_world.impatience = {"fetch_timeout": "1h", "fetch_timeout_standby": "1h"}
     victim = s3_world.segments[4]
     fault = s3_fault("hang")
     cluster = s3_world.server(signal_file, pattern=victim)

@@ -105,7 +105,8 @@ def test_promotion_in_an_outage(
     s3_world: World, s3_fault: Callable[[str], Fault]
 ) -> None:
     """All that it asks for on the way shares one patience."""
-    s3_world.keys |= {"fetch_timeout_standby": "4s", "fetch_ahead": "8MB"}
+    s3_world.keys |= {"fetch_ahead": "8MB"}
+    s3_world.impatience = {"fetch_timeout_standby": "4s"}
     write_config(s3_world.good, **s3_world.keys)
     fault = s3_fault("down")
     cluster = s3_world.server("standby.signal", pattern="*").start()

@@ -104,7 +104,8 @@ def bring_about(
             "forbidden": {"http": 403},
         }
         fault_proxy.set(**faults[situation])
-        world.bad_config(s3_endpoint=fault_proxy.endpoint)
+        patience = world.impatience if situation == "cut" else {}
+        world.bad_config(s3_endpoint=fault_proxy.endpoint, **patience)
     elif situation == "wrong key":
         world.walship.run("walship", "keygen", world.work_dir / "key2").check()
         world.bad_config(key_file=world.work_dir / "key2")
@@ -115,6 +116,7 @@ def bring_about(
     elif situation == "absent":
         names[:] = ["000000030000000000000FFF", "00000003.history"]
     elif situation == "gap":
+        world.bad_config(fetch_timeout=world.impatience["fetch_timeout"])
         world.bucket.delete(world.key(names[0]))
     elif situation != "there":
         damage(world, situation, names)
@@ -130,9 +132,7 @@ def test_table(
     world = s3_world
     # Each call by itself: without a spool no patience is shared.
     world.spool.rmdir()
-    world.keys |= {"fetch_timeout": "600ms", "fetch_timeout_standby": "200ms"}
-    if situation == "slow":
-        del world.keys["fetch_timeout"], world.keys["fetch_timeout_standby"]
+    world.impatience = {"fetch_timeout": "600ms", "fetch_timeout_standby": "200ms"}
     names = [world.segments[4], "00000002.history"]
     bring_about(situation, world, s3_fault, fault_proxy, names)
     data = world.data_dir()
