@@ -431,7 +431,9 @@ class Cluster:
     def log_end(self) -> int:
         return self.log_file.stat().st_size if self.log_file.exists() else 0
 
-    def wait_log(self, text: str, *, since: int = 0, deadline_s: float = DEADLINE_S) -> None:
+    def wait_log(
+        self, text: str, *, since: int = 0, deadline_s: float = DEADLINE_S
+    ) -> None:
         try:
             wait_for(
                 lambda: text in self.log(since),
