@@ -14,7 +14,7 @@
  *     <BLAKE2b of both lines, 32 hex digits> LF
  *
  * A marker that is lost, damaged or in doubt costs one comparison with the
- * store, never more.
+ * store, never more; the call that believes it removes it.
  *
  * A kernel stamps changes with the time of its last tick, so a file that is
  * changed twice within one tick may keep its times.  Only a file whose last

@@ -158,6 +158,11 @@ archive(struct session *session, const struct cli_common *common,
 	}
 	if (stored)
 	{
+		/*
+		 * Once is enough: whoever has the file archived again later may have
+		 * another repository under the same address.
+		 */
+		spool_remove(&pa->spool, pa->name);
 		if (object[0] != '\0')
 			report_set_aside(session, pa->path, cluster, object);
 		else

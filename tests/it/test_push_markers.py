@@ -73,7 +73,6 @@ def test_marker_suffices(queue: Queue, repo_dir: Path) -> None:
     """What has one needs no store; what has none does."""
     queue.fill(FIRST, SECOND, THIRD)
     hidden = hide_repository(repo_dir)
-    succeeded(queue.archiver.push(SECOND))
     succeeded(queue.push(SECOND))
     succeeded(queue.push(THIRD))
     queue.stop()
@@ -81,6 +80,16 @@ def test_marker_suffices(queue: Queue, repo_dir: Path) -> None:
     hidden.rename(repo_dir)
     for number, name in enumerate(SEGMENTS[:3], start=1):
         assert queue.archiver.fetch(name) == queue.archiver.segment(number)
+
+
+def test_marker_suffices_once(queue: Queue, repo_dir: Path) -> None:
+    """Somebody has everything archived again, since the repository was lost."""
+    queue.fill(FIRST, SECOND)
+    queue.stop()
+    succeeded(queue.push(SECOND))
+    hide_repository(repo_dir)
+    queue.ready(SECOND)
+    refused(queue.push(SECOND, "--set=push_timeout=1s"))
 
 
 def libraries(queue: Queue, name: str, work_dir: Path) -> str:
@@ -195,7 +204,6 @@ def test_another_repository_or_key(
 ) -> None:
     queue.fill(FIRST, SECOND)
     hide_repository(repo_dir)
-    succeeded(queue.archiver.push(SECOND))
     options = {
         "repository": [f"--set=repository=file://{work_dir}/elsewhere"],
         "endpoint": ["--set=s3_endpoint=http://127.0.0.1:9"],
@@ -205,6 +213,7 @@ def test_another_repository_or_key(
     if what == "key":
         walship.run("walship", "keygen", work_dir / "key2").check()
     refused(queue.archiver.push(SECOND, "--set=push_timeout=1s", *options))
+    succeeded(queue.archiver.push(SECOND))
 
 
 def replaced(queue: Queue) -> None:
