@@ -7,10 +7,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "basebackup/piece.h"
 #include "basebackup/repo_each.h"
 
 /* Room for the header and a summary with a label of usual length. */
-#define FIRST_READ ((uint64_t) 16 << 10)
+#define FIRST_READ ((size_t) 16 << 10)
 
 static enum status
 nomem(struct err *err)
@@ -97,106 +98,30 @@ add_part(void *arg, const struct store_entry *entry, struct err *err)
 	return ST_OK;
 }
 
-struct buffer
-{
-	uint8_t *data;
-	size_t size, used;
-};
-
-static enum status
-fill(void *arg, const void *data, size_t len, struct err *err)
-{
-	struct buffer *b = arg;
-
-	if (len > b->size - b->used)
-		return err_set(err, ST_CORRUPT, "the store sent more than asked for");
-	memcpy(b->data + b->used, data, len);
-	b->used += len;
-	return ST_OK;
-}
-
-/* Has the first want bytes of the object in b; fewer if it is shorter. */
-static enum status
-read_start(struct repo *repo, const char *key, uint64_t object_size,
-		   size_t want, struct buffer *b, struct err *err)
-{
-	uint8_t *grown;
-
-	if (want > object_size)
-		want = (size_t) object_size;
-	if (want <= b->used)
-		return ST_OK;
-	grown = realloc(b->data, want);
-	if (grown == NULL)
-		return nomem(err);
-	b->data = grown;
-	b->size = want;
-	return store_get(repo->store, key, b->used, want - b->used, fill, b, err);
-}
-
-/* Opens frame 0 of a manifest whose start is in b. */
-static enum status
-open_summary(const struct object *obj, const uint8_t *frame, size_t frame_len,
-			 struct backup_summary *out, struct err *err)
-{
-	struct object_codec *codec = NULL;
-	uint8_t *plain = malloc(obj->frame_size);
-	size_t plain_len;
-	enum status st;
-
-	if (plain == NULL)
-		return nomem(err);
-	st = object_codec_new(&codec, err);
-	if (st == ST_OK)
-		st = object_open_frame(obj, codec, 0, false, frame, frame_len, plain,
-							   &plain_len, err);
-	if (st == ST_OK)
-		st = manifest_summary_parse(plain, plain_len, out, err);
-	object_codec_free(codec);
-	free(plain);
-	return st;
-}
-
 static enum status
 read_summary(struct repo *repo, struct catalog_backup *backup, struct err *err)
 {
-	char name[OBJECT_NAME_MAX + 1], key[STORE_KEY_MAX];
-	struct object_id id = {OBJECT_MANIFEST, repo->system_identifier, name};
-	struct object obj;
-	struct buffer b = {0};
-	size_t frame_len = 0;
-	bool parsed = false;
+	char name[OBJECT_NAME_MAX + 1];
+	const struct object_id id = {OBJECT_MANIFEST, repo->system_identifier,
+								 name};
+	struct first_frame first;
 	enum status st;
 
 	repo_backup_name(name, backup->id, "manifest");
 	if (repo->ring == NULL)
 		return err_set(err, ST_AUTH, "there is no key to read \"%s\" with",
 					   name);
-	repo_key(key, repo->system_identifier, name);
-	st = read_start(repo, key, backup->manifest_size, FIRST_READ, &b, err);
-	if (st == ST_OK)
-		st = object_parse(&obj, &id, b.data, b.used, repo->ring, err);
-	if (st == ST_OK)
-	{
-		parsed = true;
-		st = object_frame_length(&obj, b.data + obj.header_len,
-								 b.used - obj.header_len, &frame_len, err);
-	}
-	if (st == ST_OK)
-		st = read_start(repo, key, backup->manifest_size,
-						obj.header_len + frame_len, &b, err);
-	if (st == ST_OK && (frame_len == 0 || b.used < obj.header_len + frame_len))
-		st = err_set(err, ST_CORRUPT, "\"%s\" is too short", name);
-	if (st == ST_OK)
-		st = open_summary(&obj, b.data + obj.header_len, frame_len,
-						  &backup->summary, err);
+	st = first_frame_read(repo, &id, backup->manifest_size, FIRST_READ, &first,
+						  err);
+	if (st != ST_OK)
+		return st;
+	st = manifest_summary_parse(first.plain, first.plain_len, &backup->summary,
+								err);
+	first_frame_free(&first);
 	if (st == ST_OK &&
 		(strcmp(backup->summary.id, backup->id) != 0 ||
 		 backup->summary.system_identifier != repo->system_identifier))
 		st = err_set(err, ST_CORRUPT, "\"%s\" is of another backup", name);
-	if (parsed)
-		object_wipe(&obj);
-	free(b.data);
 	return st;
 }
 

@@ -8,8 +8,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "common/crc32c.h"
+#include "basebackup/piece.h"
 #include "basebackup/reuse.h"
+#include "common/crc32c.h"
 #include "common/deadline.h"
 #include "common/repo.h"
 
@@ -37,10 +38,8 @@ struct pack_fetcher
 
 	/* The frame that arrives. */
 	size_t frame;
-	uint8_t *stored;
-	size_t stored_size, stored_used;
-	uint8_t *plain;
-	size_t plain_size;
+	struct piece stored;
+	struct piece plain;
 
 	/* The file that was written last. */
 	int fd;
@@ -106,8 +105,8 @@ pack_fetcher_free(struct pack_fetcher *fetcher)
 		repo_close(&fetcher->repo);
 	free(fetcher->pack);
 	free(fetcher->needed);
-	free(fetcher->stored);
-	free(fetcher->plain);
+	piece_free(&fetcher->stored);
+	piece_free(&fetcher->plain);
 	free(fetcher);
 }
 
@@ -171,7 +170,7 @@ write_part(struct pack_fetcher *f, const struct plan_extent *extent,
 
 /* Gives an opened frame's content to the extents that want it. */
 static enum status
-write_frame(struct pack_fetcher *f, size_t plain_len, struct err *err)
+write_frame(struct pack_fetcher *f, struct err *err)
 {
 	uint64_t begin = (uint64_t) (f->frame - 1) * f->obj.frame_size;
 	uint64_t end = begin + f->obj.frame_size;
@@ -195,13 +194,14 @@ write_frame(struct pack_fetcher *f, size_t plain_len, struct err *err)
 			from = begin;
 		if (to > end)
 			to = end;
-		if (to - begin > plain_len)
+		if (to - begin > f->plain.len)
 			return err_set(err, ST_CORRUPT,
 						   "pack \"%s\" holds less than its backup's "
 						   "manifest says",
 						   f->name);
 		st = write_part(f, extent, extent->at + (from - extent->position),
-						f->plain + (from - begin), (size_t) (to - from), err);
+						f->plain.data + (from - begin), (size_t) (to - from),
+						err);
 	}
 	return st;
 }
@@ -210,19 +210,18 @@ static enum status
 take_frame(struct pack_fetcher *f, struct err *err)
 {
 	bool final = f->frame + 1 == f->pack->nframes;
-	size_t plain_len;
 	enum status st;
 
 	if (!f->needed[f->frame])
 		return ST_OK;
 	st = object_open_frame(&f->obj, f->codec, (uint32_t) f->frame, final,
-						   f->stored, f->stored_used, f->plain, &plain_len,
-						   err);
-	if (st == ST_OK && !final && plain_len != f->obj.frame_size)
+						   f->stored.data, f->stored.len, f->plain.data,
+						   &f->plain.len, err);
+	if (st == ST_OK && !final && f->plain.len != f->obj.frame_size)
 		st = err_set(err, ST_CORRUPT, "frame %zu of pack \"%s\" is short",
 					 f->frame, f->name);
 	if (st == ST_OK)
-		st = write_frame(f, plain_len, err);
+		st = write_frame(f, err);
 	return st;
 }
 
@@ -235,24 +234,24 @@ take_bytes(void *arg, const void *data, size_t len, struct err *err)
 
 	while (len > 0)
 	{
-		size_t want, piece;
+		size_t want, n;
 		enum status st;
 
 		if (f->frame == f->pack->nframes)
 			return err_set(err, ST_CORRUPT,
 						   "the store sent more than asked for");
-		want = f->pack->frames[f->frame] - f->stored_used;
-		piece = len < want ? len : want;
-		memcpy(f->stored + f->stored_used, at, piece);
-		f->stored_used += piece;
-		at += piece;
-		len -= piece;
-		if (piece < want)
+		want = f->pack->frames[f->frame] - f->stored.len;
+		n = len < want ? len : want;
+		memcpy(f->stored.data + f->stored.len, at, n);
+		f->stored.len += n;
+		at += n;
+		len -= n;
+		if (n < want)
 			break;
 		if ((st = take_frame(f, err)) != ST_OK)
 			return st;
 		f->frame++;
-		f->stored_used = 0;
+		f->stored.len = 0;
 	}
 	return ST_OK;
 }
@@ -274,21 +273,6 @@ mark_frames(struct pack_fetcher *f)
 	}
 }
 
-static enum status
-grow(uint8_t **buffer, size_t *size, size_t want, struct err *err)
-{
-	uint8_t *grown;
-
-	if (*size >= want)
-		return ST_OK;
-	grown = realloc(*buffer, want);
-	if (grown == NULL)
-		return nomem(err);
-	*buffer = grown;
-	*size = want;
-	return ST_OK;
-}
-
 /* Fetches frames first to last, *at being where the first begins. */
 static enum status
 fetch_frames(struct pack_fetcher *f, const char *key, uint64_t at,
@@ -300,12 +284,12 @@ fetch_frames(struct pack_fetcher *f, const char *key, uint64_t at,
 	for (size_t i = first; i <= last; i++)
 	{
 		len += f->pack->frames[i];
-		st = grow(&f->stored, &f->stored_size, f->pack->frames[i], err);
+		st = piece_reserve(&f->stored, f->pack->frames[i], err);
 		if (st != ST_OK)
 			return st;
 	}
 	f->frame = first;
-	f->stored_used = 0;
+	f->stored.len = 0;
 	return store_get(f->repo.store, key, at, len, take_bytes, f, err);
 }
 
@@ -343,37 +327,22 @@ fetch_runs(struct pack_fetcher *f, const char *key, struct err *err)
 	return st;
 }
 
-/* A store_sink for one frame. */
-static enum status
-keep_bytes(void *arg, const void *data, size_t len, struct err *err)
-{
-	struct pack_fetcher *f = arg;
-
-	if (len > f->stored_size - f->stored_used)
-		return err_set(err, ST_CORRUPT, "the store sent more than asked for");
-	memcpy(f->stored + f->stored_used, data, len);
-	f->stored_used += len;
-	return ST_OK;
-}
-
 /* Leaves out what the files hold already, as the pack's table tells. */
 static enum status
-leave_out(struct pack_fetcher *f, const char *key, struct err *err)
+leave_out(struct pack_fetcher *f, struct err *err)
 {
-	size_t len = f->pack->frames[0], plain_len;
-	enum status st = grow(&f->stored, &f->stored_size, len, err);
+	enum status st;
 
-	if (st != ST_OK)
-		return st;
-	f->stored_used = 0;
-	st = store_get(f->repo.store, key, f->pack->header_len, len, keep_bytes, f,
-				   err);
+	f->stored.len = 0;
+	st = piece_append(&f->stored, &f->repo, f->name, f->pack->header_len,
+					  f->pack->frames[0], err);
 	if (st == ST_OK)
 		st = object_open_frame(&f->obj, f->codec, 0, f->pack->nframes == 1,
-							   f->stored, f->stored_used, f->plain, &plain_len,
-							   err);
+							   f->stored.data, f->stored.len, f->plain.data,
+							   &f->plain.len, err);
 	if (st == ST_OK)
-		st = reuse_compare(f->reuse, f->plain, plain_len, f->done, err);
+		st =
+			reuse_compare(f->reuse, f->plain.data, f->plain.len, f->done, err);
 	return st;
 }
 
@@ -381,11 +350,11 @@ leave_out(struct pack_fetcher *f, const char *key, struct err *err)
 static enum status
 fetch_pack(struct pack_fetcher *f, const char *key, struct err *err)
 {
-	enum status st = grow(&f->plain, &f->plain_size, f->obj.frame_size, err);
+	enum status st = piece_reserve(&f->plain, f->obj.frame_size, err);
 
 	if (st == ST_OK && f->reuse != NULL && reuse_wants_table(f->reuse))
 	{
-		st = leave_out(f, key, err);
+		st = leave_out(f, err);
 		f->nextents = reuse_rest(f->reuse, &f->extents);
 	}
 	if (st != ST_OK || f->nextents == 0)

@@ -6,14 +6,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "basebackup/piece.h"
+
 struct kept_frame
 {
 	uint32_t object;
 	uint32_t frame; /* 0: nothing is kept here */
 	uint64_t used;  /* when it was last */
-	uint8_t *plain;
-	size_t room;
-	size_t len;
+	struct piece plain;
 };
 
 struct pack_reader
@@ -25,8 +25,7 @@ struct pack_reader
 	uint32_t number;              /* UINT32_MAX: none */
 	char name[OBJECT_NAME_MAX + 1];
 	struct object obj;
-	uint8_t *stored;
-	size_t stored_room, stored_len;
+	struct piece stored; /* a frame */
 	struct kept_frame *kept;
 	size_t nkept;
 	uint64_t clock;
@@ -73,12 +72,12 @@ pack_reader_free(struct pack_reader *r)
 	if (r == NULL)
 		return;
 	for (size_t i = 0; r->kept != NULL && i < r->nkept; i++)
-		free(r->kept[i].plain);
+		piece_free(&r->kept[i].plain);
 	object_wipe(&r->obj);
 	object_codec_free(r->codec);
 	free(r->object);
 	free(r->kept);
-	free(r->stored);
+	piece_free(&r->stored);
 	free(r);
 }
 
@@ -118,51 +117,19 @@ open_object(struct pack_reader *r, uint32_t number, struct err *err)
 	return st;
 }
 
-static enum status
-take_bytes(void *arg, const void *data, size_t len, struct err *err)
-{
-	struct pack_reader *r = arg;
-
-	if (len > r->stored_room - r->stored_len)
-		return err_set(err, ST_CORRUPT, "the store sent more than asked for");
-	memcpy(r->stored + r->stored_len, data, len);
-	r->stored_len += len;
-	return ST_OK;
-}
-
-static enum status
-grow(uint8_t **buffer, size_t *room, size_t want, struct err *err)
-{
-	uint8_t *grown;
-
-	if (*room >= want)
-		return ST_OK;
-	grown = realloc(*buffer, want);
-	if (grown == NULL)
-		return nomem(err);
-	*buffer = grown;
-	*room = want;
-	return ST_OK;
-}
-
 /* The stored frame, in r->stored. */
 static enum status
 get_stored(struct pack_reader *r, uint32_t frame, struct err *err)
 {
-	char key[STORE_KEY_MAX];
 	uint64_t at = r->object->header_len;
-	size_t len = r->object->frames[frame];
-	enum status st = grow(&r->stored, &r->stored_room, len, err);
+	enum status st;
 
 	for (uint32_t i = 0; i < frame; i++)
 		at += r->object->frames[i];
-	repo_key(key, r->repo->system_identifier, r->name);
-	r->stored_len = 0;
-	if (st == ST_OK)
-		st = store_get(r->repo->store, key, at, len, take_bytes, r, err);
-	if (st == ST_OK && r->stored_len != len)
-		st = err_set(err, ST_CORRUPT, "\"%s\" is too short", r->name);
-	r->fetched += r->stored_len;
+	r->stored.len = 0;
+	st = piece_append(&r->stored, r->repo, r->name, at,
+					  r->object->frames[frame], err);
+	r->fetched += r->stored.len;
 	return st;
 }
 
@@ -176,13 +143,14 @@ load_frame(struct pack_reader *r, uint32_t frame, struct kept_frame *kept,
 	if (frame >= r->object->nframes)
 		return err_set(err, ST_CORRUPT, "\"%s\" has too few frames", r->name);
 	kept->frame = 0;
-	st = grow(&kept->plain, &kept->room, r->obj.frame_size, err);
+	st = piece_reserve(&kept->plain, r->obj.frame_size, err);
 	if (st == ST_OK)
 		st = get_stored(r, frame, err);
 	if (st == ST_OK)
-		st = object_open_frame(&r->obj, r->codec, frame, final, r->stored,
-							   r->stored_len, kept->plain, &kept->len, err);
-	if (st == ST_OK && !final && kept->len != r->obj.frame_size)
+		st = object_open_frame(&r->obj, r->codec, frame, final, r->stored.data,
+							   r->stored.len, kept->plain.data,
+							   &kept->plain.len, err);
+	if (st == ST_OK && !final && kept->plain.len != r->obj.frame_size)
 		st = err_set(err, ST_CORRUPT, "frame %u of \"%s\" is short", frame,
 					 r->name);
 	if (st != ST_OK)
@@ -229,7 +197,7 @@ pack_reader_read(struct pack_reader *r, uint32_t number, uint64_t position,
 	while (st == ST_OK && len > 0)
 	{
 		const struct kept_frame *kept = NULL;
-		size_t from, piece;
+		size_t from, n;
 
 		/* Frame 0 is the table. */
 		st = find_frame(r, (uint32_t) (1 + position / r->obj.frame_size),
@@ -237,15 +205,15 @@ pack_reader_read(struct pack_reader *r, uint32_t number, uint64_t position,
 		if (st != ST_OK)
 			break;
 		from = (size_t) (position % r->obj.frame_size);
-		if (from >= kept->len)
+		if (from >= kept->plain.len)
 			return err_set(err, ST_CORRUPT,
 						   "\"%s\" holds less than the manifest says",
 						   r->name);
-		piece = kept->len - from < len ? kept->len - from : len;
-		memcpy(to, kept->plain + from, piece);
-		to += piece;
-		position += piece;
-		len -= piece;
+		n = kept->plain.len - from < len ? kept->plain.len - from : len;
+		memcpy(to, kept->plain.data + from, n);
+		to += n;
+		position += n;
+		len -= n;
 	}
 	return st;
 }

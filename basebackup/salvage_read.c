@@ -12,12 +12,13 @@
 #include "basebackup/jsonl.h"
 #include "basebackup/page.h"
 #include "basebackup/path_hash.h"
+#include "basebackup/piece.h"
 #include "basebackup/repo_each.h"
 #include "basebackup/tempfile.h"
 #include "common/log.h"
 
 /* What is fetched of a pack at first: most tables are shorter. */
-#define FIRST_BYTES ((uint64_t) 128 << 10)
+#define FIRST_BYTES ((size_t) 128 << 10)
 
 /* The entries of a chunk: no page is smaller. */
 #define CHUNK_BYTES_MAX ((size_t) MANIFEST_PACK_DATA / 1024 * PAGE_ENTRY_BYTES)
@@ -49,18 +50,11 @@ struct reading
 {
 	const struct salvage_source *source;
 	struct salvage_index *index;
-	struct repo *repo; /* the thread's */
 	const char *backup_id;
 	uint32_t n;
 	uint64_t size;
-	char name[OBJECT_NAME_MAX + 1];
-	struct object obj;
-	struct object_codec *codec;
-	uint8_t *stored; /* the pack's beginning */
-	size_t stored_len, stored_room;
-	uint8_t *table;
-	size_t table_len;
-	uint8_t *entries;
+	struct first_frame table;
+	uint8_t entries[CHUNK_BYTES_MAX];
 	uint32_t number; /* it will have in the base's list */
 	uint64_t position;
 	char *path; /* of the last run */
@@ -96,62 +90,6 @@ see_pack(void *arg, const struct store_entry *entry, struct err *err)
 	packs->list[packs->count++] = (struct listed){
 		(uint32_t) strtoul(digits, NULL, 16), entry->stat.size_bytes};
 	return ST_OK;
-}
-
-static enum status
-take_bytes(void *arg, const void *data, size_t len, struct err *err)
-{
-	struct reading *r = arg;
-
-	if (len > r->stored_room - r->stored_len)
-		return err_set(err, ST_CORRUPT, "the store sent more than asked for");
-	memcpy(r->stored + r->stored_len, data, len);
-	r->stored_len += len;
-	return ST_OK;
-}
-
-/* Has at least the pack's first want bytes in r->stored. */
-static enum status
-fetch(struct reading *r, uint64_t want, struct err *err)
-{
-	char key[STORE_KEY_MAX];
-
-	if (want > r->size || want > r->stored_room)
-		return err_set(err, ST_CORRUPT, "it is too short");
-	if (r->stored_len >= want)
-		return ST_OK;
-	repo_key(key, r->repo->system_identifier, r->name);
-	return store_get(r->repo->store, key, r->stored_len, want - r->stored_len,
-					 take_bytes, r, err);
-}
-
-/* Header and table, authenticated. */
-static enum status
-open_table(struct reading *r, struct err *err)
-{
-	const struct object_id id = {OBJECT_PACK, r->repo->system_identifier,
-								 r->name};
-	size_t len = 0;
-	enum status st;
-
-	r->stored_len = 0;
-	st = fetch(r, r->size < FIRST_BYTES ? r->size : FIRST_BYTES, err);
-	if (st == ST_OK)
-		st = object_parse(&r->obj, &id, r->stored, r->stored_len,
-						  r->repo->ring, err);
-	if (st == ST_OK)
-		st = object_frame_length(&r->obj, r->stored + r->obj.header_len,
-								 r->stored_len - r->obj.header_len, &len, err);
-	if (st == ST_OK && (len == 0 || r->obj.frame_size > OBJECT_FRAME_SIZE))
-		st = err_set(err, ST_CORRUPT, "it is too short");
-	if (st == ST_OK)
-		st = fetch(r, r->obj.header_len + len, err);
-	if (st == ST_OK)
-		st = object_open_frame(
-			&r->obj, r->codec, 0, r->obj.header_len + len == r->size,
-			r->stored + r->obj.header_len, len, r->table, &r->table_len, err);
-	r->frames[0] = (int64_t) len;
-	return st;
 }
 
 /* The stored length of each frame of data. */
@@ -257,7 +195,7 @@ take_line(void *arg, const struct jsonl_line *line, struct err *err)
 		return ST_OK;
 	want = ((size_t) length + r->source->page_size - 1) /
 		   r->source->page_size * PAGE_ENTRY_BYTES;
-	if (sodium_base642bin(r->entries, CHUNK_BYTES_MAX, pages->text,
+	if (sodium_base642bin(r->entries, sizeof(r->entries), pages->text,
 						  strlen(pages->text), NULL, &len, NULL,
 						  sodium_base64_VARIANT_ORIGINAL) != 0 ||
 		len != want)
@@ -271,14 +209,15 @@ take_line(void *arg, const struct jsonl_line *line, struct err *err)
 static bool
 adds_up(const struct reading *r)
 {
-	uint64_t frame_size = r->obj.frame_size;
-	uint64_t stored = r->obj.header_len;
+	const struct object *obj = &r->table.obj;
+	uint64_t stored = obj->header_len;
 
 	for (size_t i = 0; i < r->nframes; i++)
 		stored += (uint64_t) r->frames[i];
 	return r->ended && stored == r->size &&
-		   r->table_len + r->position == r->obj.plain_len &&
-		   r->nframes - 1 == (r->position + frame_size - 1) / frame_size;
+		   r->table.plain_len + r->position == obj->plain_len &&
+		   r->nframes - 1 ==
+			   (r->position + obj->frame_size - 1) / obj->frame_size;
 }
 
 /* Only when a whole table is good does the pack count. */
@@ -288,16 +227,18 @@ take_table(struct reading *r, struct err *err)
 	struct salvage_index *index = r->index;
 	struct manifest_pack pack = {.backup = r->backup_id,
 								 .n = r->n,
-								 .header = r->obj.header,
+								 .header = r->table.obj.header,
+								 .header_len = r->table.obj.header_len,
 								 .frames = r->frames};
 	size_t nruns = index->nruns;
-	enum status st = jsonl_parse(r->table, r->table_len, take_line, r, err);
+	enum status st;
 
+	r->frames[0] = (int64_t) r->table.stored_len;
+	st = jsonl_parse(r->table.plain, r->table.plain_len, take_line, r, err);
 	if (st == ST_OK && !adds_up(r))
 		st = err_set(err, ST_CORRUPT, "its table does not tell its frames");
 	if (st == ST_OK)
 	{
-		pack.header_len = r->obj.header_len;
 		pack.nframes = r->nframes;
 		pack.data_len = (uint32_t) r->position;
 		st = base_add_pack(r->source->base, &pack, err);
@@ -311,12 +252,15 @@ take_table(struct reading *r, struct err *err)
 
 /* What cannot be used is left where it is. */
 static enum status
-read_pack(struct reading *r, struct tables *tables, struct err *err)
+read_pack(struct reading *r, struct repo *repo, struct tables *tables,
+		  struct err *err)
 {
+	char name[OBJECT_NAME_MAX + 1];
+	const struct object_id id = {OBJECT_PACK, repo->system_identifier, name};
 	enum status st;
 
-	repo_pack_name(r->name, r->backup_id, r->n);
-	st = open_table(r, err);
+	repo_pack_name(name, r->backup_id, r->n);
+	st = first_frame_read(repo, &id, r->size, FIRST_BYTES, &r->table, err);
 	if (st == ST_OK)
 	{
 		(void) pthread_mutex_lock(&tables->mutex);
@@ -325,14 +269,13 @@ read_pack(struct reading *r, struct tables *tables, struct err *err)
 		if (st == ST_OK)
 			tables->number++;
 		(void) pthread_mutex_unlock(&tables->mutex);
+		first_frame_free(&r->table);
 	}
-	object_wipe(&r->obj);
 	if (st == ST_OK)
 		return ST_OK;
 	if (st != ST_CORRUPT && st != ST_AUTH && st != ST_MISSING)
-		return err_context(err, "\"%s\"", r->name);
-	(void) err_context(err, "cannot use \"%s\" of a backup that died",
-					   r->name);
+		return err_context(err, "\"%s\"", name);
+	(void) err_context(err, "cannot use \"%s\" of a backup that died", name);
 	log_err_warning(err);
 	return ST_OK;
 }
@@ -350,30 +293,6 @@ list_packs(const struct salvage_source *source, const char *backup_id,
 					  err);
 }
 
-/* On failure, too, r is to be freed. */
-static enum status
-reading_open(struct reading *r, struct err *err)
-{
-	r->stored_room = OBJECT_HEADER_MAX + object_frame_bound(OBJECT_FRAME_SIZE);
-	r->stored = malloc(r->stored_room);
-	r->table = malloc(OBJECT_FRAME_SIZE);
-	r->entries = malloc(CHUNK_BYTES_MAX);
-	if (r->stored == NULL || r->table == NULL || r->entries == NULL)
-		return nomem(err);
-	return object_codec_new(&r->codec, err);
-}
-
-static void
-reading_free(struct reading *r)
-{
-	object_codec_free(r->codec);
-	free(r->stored);
-	free(r->table);
-	free(r->entries);
-	free(r->path);
-	free(r);
-}
-
 /* A repo_visitor. */
 static enum status
 visit_pack(struct repo *repo, size_t i, void *arg, struct err *err)
@@ -386,14 +305,12 @@ visit_pack(struct repo *repo, size_t i, void *arg, struct err *err)
 		return nomem(err);
 	r->source = tables->source;
 	r->index = tables->index;
-	r->repo = repo;
 	r->backup_id = tables->backup_id;
 	r->n = tables->packs.list[i].n;
 	r->size = tables->packs.list[i].size;
-	st = reading_open(r, err);
-	if (st == ST_OK)
-		st = read_pack(r, tables, err);
-	reading_free(r);
+	st = read_pack(r, repo, tables, err);
+	free(r->path);
+	free(r);
 	return st;
 }
 
