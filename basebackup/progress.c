@@ -24,7 +24,20 @@ progress_begin(struct progress *p, bool terminal, uint64_t total_bytes)
 	p->shown_ms = p->begun_ms;
 }
 
-/* "1.2 GB of 10 GB (12 %), 110 MB/s, 1:23 left" */
+/* "1:23 left", or "2:01:23 left" */
+static void
+describe_rest(double seconds, char *out, size_t size)
+{
+	long long left = (long long) seconds;
+
+	if (left < 3600)
+		(void) snprintf(out, size, ", %lld:%02lld left", left / 60, left % 60);
+	else
+		(void) snprintf(out, size, ", %lld:%02lld:%02lld left", left / 3600,
+						left / 60 % 60, left % 60);
+}
+
+/* "1.2 GB of 10.0 GB (12 %), 110.0 MB/s, 1:23 left" */
 static void
 describe(const struct progress *p, uint64_t done, char *out, size_t size)
 {
@@ -32,22 +45,24 @@ describe(const struct progress *p, uint64_t done, char *out, size_t size)
 	double rate = seconds > 0 ? (double) done / seconds : 0;
 	/* The database may grow while it is read. */
 	uint64_t total = p->total_bytes > done ? p->total_bytes : done;
-	long long left =
-		rate > 0 ? (long long) ((double) (total - done) / rate) : 0;
 	char done_text[16];
 	char total_text[16];
 	char rate_text[16];
+	char rest[48] = "";
 
 	(void) size_format(done, done_text);
 	(void) size_format(total, total_text);
 	(void) size_format((uint64_t) rate, rate_text);
 	if (p->total_bytes == 0)
+	{
 		(void) snprintf(out, size, "%s, %s/s", done_text, rate_text);
-	else
-		(void) snprintf(out, size, "%s of %s (%u %%), %s/s, %lld:%02lld left",
-						done_text, total_text,
-						(unsigned) ((double) done * 100 / (double) total),
-						rate_text, left / 60, left % 60);
+		return;
+	}
+	if (rate > 0)
+		describe_rest((double) (total - done) / rate, rest, sizeof(rest));
+	(void) snprintf(
+		out, size, "%s of %s (%u %%), %s/s%s", done_text, total_text,
+		(unsigned) ((double) done * 100 / (double) total), rate_text, rest);
 }
 
 void
