@@ -348,6 +348,29 @@ print_result(const struct arguments *a, uint64_t system_identifier,
 	return 1;
 }
 
+/*
+ * A backup without an id made no report.  Its cluster is known from the
+ * server, or because it was named: then the repository can still be opened.
+ * A store that did not answer is not asked again.
+ */
+static void
+report_early(const struct arguments *a, struct session *session,
+			 int64_t started, const struct err *failed)
+{
+	struct err err;
+
+	if (session->cfg == NULL)
+		return;
+	if (session->repo.store != NULL &&
+		(failed->status == ST_RETRY || failed->status == ST_DEADLINE))
+		repo_close(&session->repo);
+	else if (session->repo.store == NULL &&
+			 (a->common.cluster != 0 || session->cfg->cluster != 0) &&
+			 session_open_repo(session, &a->common, 0, &err) != ST_OK)
+		log_debug("no report: %s", err.message);
+	report_failure(session, "backup", started, failed);
+}
+
 int
 cmd_backup(int argc, char **argv)
 {
@@ -363,9 +386,8 @@ cmd_backup(int argc, char **argv)
 		return code;
 	status = run(&a, &session, &r, &err);
 	pg_options_wipe(&a.pg);
-	/* With an id there was a report. */
 	if (status != ST_OK && r.id[0] == '\0')
-		report_failure(&session, "backup", started, &err);
+		report_early(&a, &session, started, &err);
 	if (status != ST_OK)
 		code = cli_fail(&err);
 	else

@@ -19,6 +19,9 @@
 /* Seconds after its own that a report may take, where others are named so. */
 #define NAME_TRIES 60
 
+/* Nobody waits for it as for the work itself. */
+#define STORE_LIMIT_MS 60000
+
 /* After a signal nobody waits longer for the last words. */
 #define CANCELLED_LIMIT_MS 5000
 
@@ -157,18 +160,28 @@ report_notify(const struct config *cfg, uint64_t cluster,
 }
 
 void
-report_failure(const struct session *session, const char *kind,
-			   int64_t start_time, const struct err *failed)
+report_failure(struct session *session, const char *kind, int64_t start_time,
+			   const struct err *failed)
 {
 	const struct report report = {.kind = kind,
 								  .start_time = start_time,
 								  .end_time = (int64_t) time(NULL),
 								  .failed = failed};
-	uint64_t cluster = session->repo.system_identifier;
+	struct repo *repo = &session->repo;
+	uint64_t cluster = repo->system_identifier;
+	struct err err;
 
-	if (session->cfg != NULL)
-		report_notify(session->cfg,
-					  cluster != 0 ? cluster : session->cfg->cluster, &report);
+	if (session->cfg == NULL)
+		return;
+	if (repo->store != NULL && cluster != 0)
+	{
+		store_set_deadline(repo->store, deadline_in(STORE_LIMIT_MS, NULL));
+		/* What failed is told; this may well be the same again. */
+		if (report_put(repo, &report, &err) != ST_OK)
+			log_debug("could not store the report: %s", err.message);
+	}
+	report_notify(session->cfg, cluster != 0 ? cluster : session->cfg->cluster,
+				  &report);
 }
 
 enum status

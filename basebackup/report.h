@@ -53,10 +53,11 @@ extern void report_notify(const struct config *cfg, uint64_t cluster,
 						  const struct report *report);
 
 /*
- * The same about something that failed before there was more to say.  Without
- * a configuration there is nobody to tell.
+ * The same about something that failed before there was more to say; stored,
+ * too, if the repository of a known cluster is open.  Without a configuration
+ * there is nobody to tell.
  */
-extern void report_failure(const struct session *session, const char *kind,
+extern void report_failure(struct session *session, const char *kind,
 						   int64_t start_time, const struct err *failed);
 
 /* session_open, whose failure is told so. */
