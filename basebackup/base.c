@@ -300,6 +300,16 @@ base_packs_added(struct base *base, struct err *err)
 	return packlist_done(base->packs, err);
 }
 
+enum status
+base_hint(struct err *err)
+{
+	if (err->status != ST_CORRUPT && err->status != ST_MISSING)
+		return err->status;
+	return err_hint(err, "Older backups need it, too: \"walship verify\" "
+						 "tells which. \"walship backup --full\" builds on "
+						 "none of them.");
+}
+
 /* The array with room for count elements, or NULL. */
 static void *
 reserve(void *array, size_t *room, size_t count, size_t size)
@@ -476,8 +486,11 @@ base_find(struct base *base, const char *path, const struct stored_file **out,
 			continue;
 		st = read_file(base, &record, at + record.path_len, err);
 		if (st != ST_OK)
-			return err_context(err, "file \"%s\" of backup %s", path,
+		{
+			(void) err_context(err, "file \"%s\" of backup %s", path,
 							   base->summary.id);
+			return base_hint(err);
+		}
 		*out = &base->file;
 		return ST_OK;
 	}
@@ -524,9 +537,10 @@ base_pages(struct base *base, uint64_t first, size_t count, uint8_t *out,
 							  range.position, out, range.length, err);
 		out += range.length;
 	}
-	return st == ST_OK ? ST_OK
-					   : err_context(err, "page digests of backup %s",
-									 base->summary.id);
+	if (st == ST_OK)
+		return ST_OK;
+	(void) err_context(err, "page digests of backup %s", base->summary.id);
+	return base_hint(err);
 }
 
 void
@@ -547,5 +561,8 @@ enum status
 base_content(struct base *base, uint32_t pack, uint64_t position, void *out,
 			 size_t len, struct err *err)
 {
-	return pack_reader_read(base->pack_reader, pack, position, out, len, err);
+	enum status st =
+		pack_reader_read(base->pack_reader, pack, position, out, len, err);
+
+	return st == ST_OK ? ST_OK : base_hint(err);
 }

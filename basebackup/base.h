@@ -37,6 +37,12 @@ extern const struct packlist *base_packs(const struct base *base);
 extern const struct packlist *base_digests(const struct base *base);
 
 /*
+ * Adds a hint to an error about what older backups hold: without it every
+ * later backup would fail in the same way.  Returns the err's status.
+ */
+extern enum status base_hint(struct err *err);
+
+/*
  * One without files, for a backup that builds on none: its summary is empty.
  */
 extern enum status base_new_empty(struct repo *repo, struct base **out,
@@ -53,6 +59,9 @@ extern enum status
 base_packs_added(struct base *base, struct err *err) ERR_CHECK;
 
 /*
+ * What follows fails with ST_CORRUPT, or ST_MISSING if an object is gone, and
+ * then with a hint, or with what the store says.
+ *
  * The file of that path, with all its extents, or NULL.  It lives until the
  * next call; nmaps and npages are as in the manifest.
  */

@@ -224,8 +224,7 @@ keep_record(struct pack_pool *pool, enum pack_kind kind, uint32_t n,
 		return ST_OK;
 	if (done >= 0)
 		errno = ENOSPC;
-	return err_set_errno(err, ST_IO, errno,
-						 "could not write a temporary file");
+	return tempfile_failed("write", errno, err);
 }
 
 static enum status
@@ -559,6 +558,5 @@ pack_pool_record(const struct pack_pool *pool, enum pack_kind kind, uint32_t n,
 
 	if (done == (ssize_t) sizeof(*out))
 		return ST_OK;
-	return err_set_errno(err, ST_IO, done < 0 ? errno : EIO,
-						 "could not read a temporary file");
+	return tempfile_failed("read", done < 0 ? errno : EIO, err);
 }

@@ -62,8 +62,7 @@ write_at(FILE *file, uint64_t at, const struct plan_extent *extents,
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n <= 0)
-			return err_set_errno(err, ST_IO, n < 0 ? errno : ENOSPC,
-								 "could not write a temporary file");
+			return tempfile_failed("write", n < 0 ? errno : ENOSPC, err);
 		data += n;
 		at += (uint64_t) n;
 		len -= (size_t) n;

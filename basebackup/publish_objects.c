@@ -169,10 +169,12 @@ check_gap(struct walk *walk, uint32_t n, struct err *err)
 	for (; st == ST_OK && walk->next < n; walk->next++)
 	{
 		st = expected_size(walk, walk->next, &needed, &size, err);
-		if (st == ST_OK && needed)
-			return err_set(err, ST_CORRUPT,
-						   "\"%s%08" PRIx32 "\" is gone from the store",
-						   walk->prefix, walk->next);
+		if (st != ST_OK || !needed)
+			continue;
+		st = err_set(err, ST_CORRUPT,
+					 "\"%s%08" PRIx32 "\" is gone from the store",
+					 walk->prefix, walk->next);
+		return walk->own ? st : base_hint(err);
 	}
 	return st;
 }
@@ -194,10 +196,11 @@ see_object(void *arg, const struct store_entry *entry, struct err *err)
 	walk->next = n + 1;
 	if (st != ST_OK || !needed || size == entry->stat.size_bytes)
 		return st;
-	return err_set(err, ST_CORRUPT,
-				   "\"%s\" has %" PRIu64 " bytes in the store instead of "
-				   "%" PRIu64,
-				   entry->key, entry->stat.size_bytes, size);
+	st = err_set(err, ST_CORRUPT,
+				 "\"%s\" has %" PRIu64 " bytes in the store instead of "
+				 "%" PRIu64,
+				 entry->key, entry->stat.size_bytes, size);
+	return walk->own ? st : base_hint(err);
 }
 
 /* One above the highest number that we refer to; 0: none. */

@@ -18,6 +18,9 @@
 
 #define TABLESPACES_MAX 100000
 
+/* The SQLSTATE of a failure that is only found at the end. */
+#define DATA_CORRUPTED "XX001"
+
 struct stream
 {
 	struct pgconn *conn;
@@ -345,6 +348,14 @@ stream_start(const struct stream *s)
 	return &s->start;
 }
 
+static enum status
+silent(const struct stream *s, struct err *err)
+{
+	(void) err_set(err, ST_DEADLINE, "the server has sent nothing for %lld s",
+				   (long long) (s->options.wait_ms / 1000));
+	return err_hint(err, "command_timeout says how long that may last.");
+}
+
 enum status
 stream_next(struct stream *s, struct stream_event *out, struct err *err)
 {
@@ -354,6 +365,8 @@ stream_next(struct stream *s, struct stream_event *out, struct err *err)
 	enum status status =
 		pgconn_copy_read(s->conn, &deadline, &data, &len, err);
 
+	if (status == ST_DEADLINE)
+		return silent(s, err);
 	if (status != ST_OK)
 		return status;
 	if (data == NULL)
@@ -369,9 +382,16 @@ stream_next(struct stream *s, struct stream_event *out, struct err *err)
 static enum status
 explain_failure(const struct stream *s, struct err *err)
 {
+	if (err->status == ST_DEADLINE)
+		return silent(s, err);
 	if (pgconn_warning(s->conn)[0] != '\0' && err->detail[0] == '\0')
 		(void) err_detail(err, "The server's first warning was: %s",
 						  pgconn_warning(s->conn));
+	if (strcmp(pgconn_sqlstate(s->conn), DATA_CORRUPTED) == 0)
+		(void) err_hint(err, "Older backups may have these pages intact: see "
+							 "that they do not expire. "
+							 "--no-verify-checksums keeps a backup with such "
+							 "pages, marked as not verified.");
 	return err->status;
 }
 

@@ -9,6 +9,24 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+static const char *
+directory(void)
+{
+	const char *dir = getenv("TMPDIR");
+
+	return dir != NULL && *dir != '\0' ? dir : "/tmp";
+}
+
+enum status
+tempfile_failed(const char *what, int error, struct err *err)
+{
+	(void) err_set_errno(err, ST_IO, error,
+						 "could not %s a temporary file in \"%s\"", what,
+						 directory());
+	return err_hint(err, "TMPDIR names the directory for temporary files: it "
+						 "must be writable and have room.");
+}
+
 static int
 open_unlinked(const char *dir)
 {
@@ -34,16 +52,11 @@ open_unlinked(const char *dir)
 enum status
 tempfile_open(FILE **out, struct err *err)
 {
-	const char *dir = getenv("TMPDIR");
+	int fd = open_unlinked(directory());
 	FILE *file;
-	int fd;
 
-	if (dir == NULL || *dir == '\0')
-		dir = "/tmp";
-	fd = open_unlinked(dir);
 	if (fd < 0)
-		return err_set_errno(err, ST_IO, errno,
-							 "could not make a temporary file in \"%s\"", dir);
+		return tempfile_failed("make", errno, err);
 	file = fdopen(fd, "w+");
 	if (file == NULL)
 	{
@@ -58,8 +71,7 @@ enum status
 tempfile_write(FILE *file, const void *data, size_t len, struct err *err)
 {
 	if (len > 0 && fwrite(data, len, 1, file) != 1)
-		return err_set_errno(err, ST_IO, errno,
-							 "could not write a temporary file");
+		return tempfile_failed("write", errno, err);
 	return ST_OK;
 }
 
@@ -69,8 +81,7 @@ tempfile_read(FILE *file, void *data, size_t len, struct err *err)
 	if (len == 0 || fread(data, len, 1, file) == 1)
 		return ST_OK;
 	if (ferror(file) != 0)
-		return err_set_errno(err, ST_IO, errno,
-							 "could not read a temporary file");
+		return tempfile_failed("read", errno, err);
 	return err_set(err, ST_IO, "temporary file is shorter than written");
 }
 
@@ -78,8 +89,7 @@ enum status
 tempfile_rewind(FILE *file, struct err *err)
 {
 	if (fflush(file) != 0 || fseeko(file, 0, SEEK_SET) != 0)
-		return err_set_errno(err, ST_IO, errno,
-							 "could not write a temporary file");
+		return tempfile_failed("write", errno, err);
 	return ST_OK;
 }
 
@@ -89,8 +99,7 @@ tempfile_length(FILE *file, uint64_t *len, struct err *err)
 	struct stat st;
 
 	if (fflush(file) != 0 || fstat(fileno(file), &st) != 0)
-		return err_set_errno(err, ST_IO, errno,
-							 "could not write a temporary file");
+		return tempfile_failed("write", errno, err);
 	*len = (uint64_t) st.st_size;
 	return ST_OK;
 }
@@ -108,8 +117,7 @@ tempfile_read_at(FILE *file, uint64_t at, void *data, size_t len,
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
-			return err_set_errno(err, ST_IO, errno,
-								 "could not read a temporary file");
+			return tempfile_failed("read", errno, err);
 		if (n == 0)
 			return err_set(err, ST_IO,
 						   "temporary file is shorter than written");

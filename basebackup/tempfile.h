@@ -10,6 +10,12 @@
 
 #include "common/err.h"
 
+/*
+ * The error of one: "could not <what> a temporary file".  Returns ST_IO.
+ */
+extern enum status
+tempfile_failed(const char *what, int error, struct err *err);
+
 /* Opens one for reading and writing in TMPDIR, else /tmp; close by fclose. */
 extern enum status tempfile_open(FILE **out, struct err *err) ERR_CHECK;
 

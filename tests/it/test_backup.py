@@ -609,6 +609,7 @@ def test_foreign_history_refused(
     (second.data / "pg_wal" / "00000002.history").write_bytes(text + b"# other\n")
     refused = dir_backup.run(second, "--set=archive_wait=1s")
     assert refused.status == 1
+    assert f'"{history}" in the archive is not this server\'s' in refused.err
     assert len(stored.backups()) == 1
 
 

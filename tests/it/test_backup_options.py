@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 import random
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -87,6 +90,72 @@ def test_annotations(site: Site) -> None:
 def test_failure_prints_nothing(site: Site) -> None:
     done = site.run("backup", "--json", "--set=repository=file:///nowhere/at/all")
     assert done.status == 2 and done.out == ""
+
+
+def test_failure_before_it_has_an_id(site: Site) -> None:
+    """Who named the cluster finds a report of it; else nobody knows whose it is."""
+    named = f"--cluster={site.primary.system_identifier()}"
+    assert site.run("backup", "--port=1").status == 1
+    assert stored(site).reports("backup") == []
+    failed = site.run("backup", "--port=1", named)
+    assert failed.status == 1
+    (report,) = stored(site).reports("backup")
+    assert (report["outcome"], report["backup"]) == ("failed", None)
+    assert report["message"] in failed.err
+    told = json.loads(site.run("status", "--json", named).out)
+    assert report["message"] in str(told)
+
+
+def test_no_room_for_temporary_files(site: Site, work_dir: Path) -> None:
+    """The directory is named, and how to choose another."""
+    small = work_dir / "small"
+    small.mkdir()
+    run(["mount", "-t", "tmpfs", "-o", "size=8k,mode=0777", "none", small]).check()
+    try:
+        for where, reason in ((small, "No space left"), ("/nowhere", "No such file")):
+            env = {**site.primary.environment(), "TMPDIR": str(where)}
+            config = f"--config={site.config}"
+            done = site.programs.run("walship", "backup", config, "-c", "fast", env=env)
+            last = done.err.splitlines()[-1]
+            assert done.status == 1 and f'temporary file in "{where}"' in last
+            assert reason in last and "TMPDIR" in last
+    finally:
+        run(["umount", small]).check()
+
+
+PROGRESS = re.compile(
+    r"([0-9.]+) MB of ([0-9.]+) MB \(\d+ %\), \S+ [kM]B/s, \d+:\d\d left"
+)
+
+
+def test_progress_on_a_terminal(site: Site) -> None:
+    """How far of what the server says it will send; nothing of it is left behind."""
+    command = ["setpriv", f"--reuid={PG_USER}", f"--regid={PG_USER}", "--clear-groups"]
+    command += ["--", str(site.programs.path("walship")), "backup"]
+    command += [f"--config={site.config}", "--checkpoint=fast", "--max-rate=1M"]
+    terminal, end = pty.openpty()
+    with subprocess.Popen(
+        [*command, f"--dbname={site.primary.dsn()}"], stderr=end, stdin=end
+    ) as process:
+        os.close(end)
+        seen = ""
+        while (shown := PROGRESS.search(seen)) is None:
+            seen += os.read(terminal, 4096).decode()
+        total = site.primary.value(
+            "select backup_total from pg_stat_progress_basebackup"
+        )
+        process.terminate()
+        try:
+            while more := os.read(terminal, 4096).decode():
+                seen += more
+        except OSError:
+            pass  # all ends of it are closed
+    os.close(terminal)
+    assert 0 <= float(shown[1]) <= float(shown[2])
+    assert abs(float(shown[2]) - total / 1048576) < 0.2
+    # Each line of it is overwritten by the next, and the last by the log.
+    rest = seen[seen.rindex("MB/s") :] if "MB/s" in seen else seen
+    assert "\x1b[K" in rest and "cancelled by a signal" in rest
 
 
 @pytest.mark.versions
