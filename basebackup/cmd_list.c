@@ -272,7 +272,7 @@ list(struct repo *repo, bool as_json, bool *unreadable, struct err *err)
 	struct row *rows;
 	enum status st;
 
-	if ((st = repo_resolve_cluster(repo, err)) != ST_OK ||
+	if ((st = repo_require_cluster(repo, err)) != ST_OK ||
 		(st = catalog_load(repo, &catalog, err)) != ST_OK)
 		return st;
 	rows = calloc(catalog.nbackups + 1, sizeof(*rows));

@@ -210,14 +210,26 @@ is_awaited(const char *kind)
 	return false;
 }
 
+/*
+ * Of no cluster there is no place for it; nor of one that was mistyped: a
+ * report would make the repository seem to hold it.
+ */
+static bool
+has_place(struct repo *repo)
+{
+	struct err ignored;
+	bool held = true;
+
+	return repo->system_identifier != 0 &&
+		   (repo_holds_cluster(repo, &held, &ignored) != ST_OK || held);
+}
+
 void
 report_put_or_tell(struct repo *repo, const struct report *report)
 {
 	struct err err;
 
-	/* Of no cluster there is no place for it. */
-	if (repo->system_identifier != 0 &&
-		report_put(repo, report, &err) != ST_OK)
+	if (has_place(repo) && report_put(repo, report, &err) != ST_OK)
 	{
 		(void) err_context(&err, "could not store the report");
 		if (err.status == ST_AUTH)

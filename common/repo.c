@@ -130,6 +130,48 @@ repo_resolve_cluster(struct repo *repo, struct err *err)
 	return ST_OK;
 }
 
+/* The first that is there is enough. */
+static enum status
+stop_at_first(void *arg, const struct store_entry *entry, struct err *err)
+{
+	bool *found = arg;
+
+	(void) entry;
+	*found = true;
+	return err_set(err, ST_EXISTS, "seen enough");
+}
+
+enum status
+repo_holds_cluster(struct repo *repo, bool *out, struct err *err)
+{
+	char prefix[STORE_KEY_MAX];
+	bool found = false;
+	enum status rc;
+
+	repo_key(prefix, repo->system_identifier, "");
+	rc = store_list(repo->store, prefix, NULL, true, stop_at_first, &found,
+					err);
+	if (rc != ST_OK && !found)
+		return rc;
+	*out = found;
+	return ST_OK;
+}
+
+enum status
+repo_require_cluster(struct repo *repo, struct err *err)
+{
+	bool held = false;
+	enum status rc = repo_resolve_cluster(repo, err);
+
+	if (rc == ST_OK)
+		rc = repo_holds_cluster(repo, &held, err);
+	if (rc != ST_OK || held)
+		return rc;
+	return err_set(err, ST_MISSING,
+				   "repository \"%s\" holds nothing of cluster %" PRIu64,
+				   repo->cfg->repository, repo->system_identifier);
+}
+
 void
 repo_wal_name(char *name, const struct wal_name *wal)
 {

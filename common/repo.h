@@ -42,6 +42,14 @@ extern int64_t repo_now_s(const struct repo *repo);
 extern enum status
 repo_resolve_cluster(struct repo *repo, struct err *err) ERR_CHECK;
 
+/* Does the repository hold anything of repo->system_identifier? */
+extern enum status
+repo_holds_cluster(struct repo *repo, bool *out, struct err *err) ERR_CHECK;
+
+/* As repo_resolve_cluster, and ST_MISSING for one that is not there. */
+extern enum status
+repo_require_cluster(struct repo *repo, struct err *err) ERR_CHECK;
+
 /* Calls visit for every system identifier with a tree in the repository. */
 extern enum status
 repo_list_clusters(struct repo *repo, void (*visit)(void *arg, uint64_t sysid),

@@ -258,9 +258,14 @@ test_clusters(void **state)
 	cfg.cluster = 17;
 	assert_int_equal(repo_resolve_cluster(&repo, &err), ST_OK);
 	assert_int_equal(repo.system_identifier, 17);
+	assert_int_equal(repo_require_cluster(&repo, &err), ST_OK);
 	repo.system_identifier = 42; /* what is set is not questioned */
 	assert_int_equal(repo_resolve_cluster(&repo, &err), ST_OK);
 	assert_int_equal(repo.system_identifier, 42);
+	assert_int_equal(repo_require_cluster(&repo, &err), ST_MISSING);
+	assert_non_null(strstr(err.message, "nothing of cluster 42"));
+	repo.system_identifier = 1; /* 17 is there, and begins so */
+	assert_int_equal(repo_require_cluster(&repo, &err), ST_MISSING);
 }
 
 /* More clusters than an error can name. */
