@@ -1,13 +1,14 @@
 /*
  * status_metrics.c - the state of archive and backups for Prometheus
  *
- * A table: each metric has a name, what it means, and a function that gives
- * its samples of one cluster.  What is not known has no sample, so that no
- * rule takes it for a zero.
+ * A table: each metric has a name, what it means, and its value, or a function
+ * that gives its samples of one cluster.  What is not known has no sample, so
+ * that no rule takes it for a zero.
  */
 #include "basebackup/status_show.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <string.h>
 
 #include "basebackup/metrics.h"
@@ -20,14 +21,6 @@ struct target
 	struct metrics *metrics;
 	char cluster[24];
 };
-
-static void
-put(const struct target *to, double value)
-{
-	const struct metrics_label label = {"cluster", to->cluster};
-
-	metrics_sample(to->metrics, &label, 1, value);
-}
 
 static void
 put_labelled(const struct target *to, const char *name, const char *word,
@@ -48,43 +41,126 @@ put_timeline(const struct target *to, uint32_t timeline, double value)
 	put_labelled(to, "timeline", text, value);
 }
 
-/* --- what can be asked at all -----------------------------------------------
+/* --- one value of a cluster ------------------------------------------------
  */
 
-static void
-store_up(const struct target *to, const struct overview *s)
+enum value
 {
-	put(to, s->store_failed ? 0 : 1);
-}
+	STORE_UP,
+	KEY_AVAILABLE,
+	SERVER_UP,
+	PROBLEMS,
+	REWOUND,
+	BACKUPS_WITHOUT_WAL,
+	BACKUP_TIME,
+	BACKUP_DURATION,
+	BACKUP_SIZE,
+	BACKUP_STORED,
+	BACKUP_SIZE_CHANGE,
+	BACKUP_DURATION_CHANGE,
+	LAG_SECONDS,
+	LAG_BYTES,
+	ARCHIVED_TOTAL,
+	FAILED_TOTAL,
+	ARCHIVER_SUCCESS,
+	ARCHIVER_FAILURE,
+	ARCHIVER_READY,
+	DRILL_RTO,
+	DRILL_RPO,
+	REPOSITORY_BYTES,
+	QUOTA_BYTES,
+	REPLICATION_LAG,
+	SPOOL_USABLE,
+	SPOOL_PUSHED,
+	SPOOL_AHEAD,
+	SEVERAL /* it is none of these: the family has a function */
+};
 
 static void
-key_available(const struct target *to, const struct overview *s)
+take_store(const struct overview *s, double *v)
 {
-	put(to, s->key_missing ? 0 : 1);
-}
-
-static void
-server_up(const struct target *to, const struct overview *s)
-{
-	put(to, s->server != NULL ? 1 : 0);
-}
-
-static void
-problems(const struct target *to, const struct overview *s)
-{
-	put(to, (double) s->nproblems);
-}
-
-static void
-rewound(const struct target *to, const struct overview *s)
-{
-	size_t n = 0;
-
+	v[REWOUND] = 0;
 	for (size_t i = 0; i < s->nproblems; i++)
-		n += strcmp(s->problems[i].kind, "rewound") == 0 ||
-			 strcmp(s->problems[i].kind, "pushed-missing") == 0;
+		v[REWOUND] += strcmp(s->problems[i].kind, "rewound") == 0 ||
+					  strcmp(s->problems[i].kind, "pushed-missing") == 0;
+	v[REPOSITORY_BYTES] = (double) usage_bytes(&s->usage);
+	if (s->key_missing)
+		return;
+	v[BACKUPS_WITHOUT_WAL] = 0;
+	for (size_t i = 0; i < s->ncomplete; i++)
+		v[BACKUPS_WITHOUT_WAL] += !s->whole[i];
+}
+
+static void
+take_backup(const struct overview *s, double *v)
+{
+	const struct status_last *last = &s->last;
+
+	/* 0 where there is none: then it is older than anything. */
+	if (last->summary == NULL && !s->store_failed && s->unreadable == 0)
+		v[BACKUP_TIME] = 0;
+	if (last->summary != NULL)
+	{
+		v[BACKUP_TIME] = (double) last->summary->stop_time;
+		v[BACKUP_DURATION] = (double) last->summary->duration_ms / 1000;
+		v[BACKUP_SIZE] = (double) last->summary->bytes;
+		v[BACKUP_STORED] = (double) (last->summary->stored_bytes +
+									 last->summary->digest_bytes);
+	}
+	if (last->compared > 0)
+	{
+		v[BACKUP_SIZE_CHANGE] = last->size_change;
+		v[BACKUP_DURATION_CHANGE] = last->time_change;
+	}
+}
+
+static void
+take_server(const struct overview *s, double *v)
+{
+	const struct status_server *server = s->server;
+
+	if (s->lag.known)
+	{
+		v[LAG_SECONDS] = (double) s->lag.seconds;
+		v[LAG_BYTES] = (double) s->lag.bytes;
+	}
+	if (server == NULL)
+		return;
+	v[ARCHIVED_TOTAL] = (double) server->archived_count;
+	v[FAILED_TOTAL] = (double) server->failed_count;
+	v[ARCHIVER_SUCCESS] = (double) server->last_archived_s;
+	v[ARCHIVER_FAILURE] = (double) server->last_failed_s;
+	if (server->ready_known)
+		v[ARCHIVER_READY] = (double) server->ready_files;
+}
+
+/* What is not known is NaN. */
+static void
+take_values(const struct overview *s, double v[SEVERAL])
+{
+	const struct report_read *drill = &s->reports.kinds[REPORTS_DRILL].last;
+
+	for (int i = 0; i < SEVERAL; i++)
+		v[i] = (double) NAN;
+	v[STORE_UP] = !s->store_failed;
+	v[KEY_AVAILABLE] = !s->key_missing;
+	v[SERVER_UP] = s->server != NULL;
+	v[PROBLEMS] = (double) s->nproblems;
+	v[SPOOL_USABLE] = s->spool.usable;
+	v[SPOOL_PUSHED] = (double) s->spool.pushed_files;
+	v[SPOOL_AHEAD] = (double) s->spool.ahead_bytes;
 	if (!s->store_failed)
-		put(to, (double) n);
+		take_store(s, v);
+	take_backup(s, v);
+	take_server(s, v);
+	if (s->reports.kinds[REPORTS_DRILL].any && drill->rto_ms >= 0)
+		v[DRILL_RTO] = (double) drill->rto_ms / 1000;
+	if (s->reports.kinds[REPORTS_DRILL].any && drill->rpo_ms >= 0)
+		v[DRILL_RPO] = (double) drill->rpo_ms / 1000;
+	if (s->session.cfg->quota_bytes > 0)
+		v[QUOTA_BYTES] = (double) s->session.cfg->quota_bytes;
+	if (s->replication.known)
+		v[REPLICATION_LAG] = (double) s->replication.lag_s;
 }
 
 /* --- backups ----------------------------------------------------------------
@@ -98,64 +174,6 @@ backups(const struct target *to, const struct overview *s)
 	put_labelled(to, "state", "complete", (double) s->ncomplete);
 	put_labelled(to, "state", "unfinished", (double) s->unfinished);
 	put_labelled(to, "state", "unreadable", (double) s->unreadable);
-}
-
-static void
-backups_without_wal(const struct target *to, const struct overview *s)
-{
-	size_t n = 0;
-
-	if (s->store_failed || s->key_missing)
-		return;
-	for (size_t i = 0; i < s->ncomplete; i++)
-		n += !s->whole[i];
-	put(to, (double) n);
-}
-
-/* 0 where there is none: then it is older than anything. */
-static void
-backup_time(const struct target *to, const struct overview *s)
-{
-	if (s->last.summary != NULL)
-		put(to, (double) s->last.summary->stop_time);
-	else if (!s->store_failed && s->unreadable == 0)
-		put(to, 0);
-}
-
-static void
-backup_duration(const struct target *to, const struct overview *s)
-{
-	if (s->last.summary != NULL)
-		put(to, (double) s->last.summary->duration_ms / 1000);
-}
-
-static void
-backup_size(const struct target *to, const struct overview *s)
-{
-	if (s->last.summary != NULL)
-		put(to, (double) s->last.summary->bytes);
-}
-
-static void
-backup_stored(const struct target *to, const struct overview *s)
-{
-	if (s->last.summary != NULL)
-		put(to, (double) (s->last.summary->stored_bytes +
-						  s->last.summary->digest_bytes));
-}
-
-static void
-backup_size_change(const struct target *to, const struct overview *s)
-{
-	if (s->last.compared > 0)
-		put(to, s->last.size_change);
-}
-
-static void
-backup_duration_change(const struct target *to, const struct overview *s)
-{
-	if (s->last.compared > 0)
-		put(to, s->last.time_change);
 }
 
 /* --- what can be recovered --------------------------------------------------
@@ -226,58 +244,6 @@ archive_seen(const struct target *to, const struct overview *s)
 								   : s->now_s));
 }
 
-/* --- archiving --------------------------------------------------------------
- */
-
-static void
-lag_seconds(const struct target *to, const struct overview *s)
-{
-	if (s->lag.known)
-		put(to, (double) s->lag.seconds);
-}
-
-static void
-lag_bytes(const struct target *to, const struct overview *s)
-{
-	if (s->lag.known)
-		put(to, (double) s->lag.bytes);
-}
-
-static void
-archived_total(const struct target *to, const struct overview *s)
-{
-	if (s->server != NULL)
-		put(to, (double) s->server->archived_count);
-}
-
-static void
-failed_total(const struct target *to, const struct overview *s)
-{
-	if (s->server != NULL)
-		put(to, (double) s->server->failed_count);
-}
-
-static void
-archiver_success(const struct target *to, const struct overview *s)
-{
-	if (s->server != NULL)
-		put(to, (double) s->server->last_archived_s);
-}
-
-static void
-archiver_failure(const struct target *to, const struct overview *s)
-{
-	if (s->server != NULL)
-		put(to, (double) s->server->last_failed_s);
-}
-
-static void
-archiver_ready(const struct target *to, const struct overview *s)
-{
-	if (s->server != NULL && s->server->ready_known)
-		put(to, (double) s->server->ready_files);
-}
-
 /* --- runs -------------------------------------------------------------------
  */
 
@@ -314,24 +280,6 @@ run_failure(const struct target *to, const struct overview *s)
 						: 0);
 }
 
-static void
-drill_rto(const struct target *to, const struct overview *s)
-{
-	const struct report_read *r = &s->reports.kinds[REPORTS_DRILL].last;
-
-	if (s->reports.kinds[REPORTS_DRILL].any && r->rto_ms >= 0)
-		put(to, (double) r->rto_ms / 1000);
-}
-
-static void
-drill_rpo(const struct target *to, const struct overview *s)
-{
-	const struct report_read *r = &s->reports.kinds[REPORTS_DRILL].last;
-
-	if (s->reports.kinds[REPORTS_DRILL].any && r->rpo_ms >= 0)
-		put(to, (double) r->rpo_ms / 1000);
-}
-
 /* --- the store --------------------------------------------------------------
  */
 
@@ -360,45 +308,6 @@ stored_objects(const struct target *to, const struct overview *s)
 		put_row(to, &s->usage.rows[i], (double) s->usage.rows[i].objects);
 }
 
-static void
-repository_bytes(const struct target *to, const struct overview *s)
-{
-	if (!s->store_failed)
-		put(to, (double) usage_bytes(&s->usage));
-}
-
-static void
-quota_bytes(const struct target *to, const struct overview *s)
-{
-	if (s->session.cfg->quota_bytes > 0)
-		put(to, (double) s->session.cfg->quota_bytes);
-}
-
-static void
-replication_lag(const struct target *to, const struct overview *s)
-{
-	if (s->replication.known)
-		put(to, (double) s->replication.lag_s);
-}
-
-static void
-spool_usable(const struct target *to, const struct overview *s)
-{
-	put(to, s->spool.usable ? 1 : 0);
-}
-
-static void
-spool_pushed(const struct target *to, const struct overview *s)
-{
-	put(to, (double) s->spool.pushed_files);
-}
-
-static void
-spool_ahead(const struct target *to, const struct overview *s)
-{
-	put(to, (double) s->spool.ahead_bytes);
-}
-
 /* --- the table --------------------------------------------------------------
  */
 
@@ -407,93 +316,119 @@ static const struct
 	const char *name;
 	const char *type;
 	const char *help;
+	enum value value;
 	void (*samples)(const struct target *to, const struct overview *s);
 } families[] = {
 	{PREFIX "store_up", "gauge", "Whether the repository could be listed",
-	 store_up},
+	 STORE_UP, NULL},
 	{PREFIX "key_available", "gauge", "Whether the repository's key is there",
-	 key_available},
+	 KEY_AVAILABLE, NULL},
 	{PREFIX "server_up", "gauge",
-	 "Whether this cluster's server could be asked", server_up},
+	 "Whether this cluster's server could be asked", SERVER_UP, NULL},
 	{PREFIX "problems", "gauge", "Problems that walship status names",
-	 problems},
+	 PROBLEMS, NULL},
 	{PREFIX "objects_rewound", "gauge",
 	 "Objects that this host knows of and the repository does not show",
-	 rewound},
-	{PREFIX "backups", "gauge", "Backups by state", backups},
+	 REWOUND, NULL},
+	{PREFIX "backups", "gauge", "Backups by state", SEVERAL, backups},
 	{PREFIX "backups_without_wal", "gauge",
 	 "Backups that lack the WAL that makes them consistent",
-	 backups_without_wal},
+	 BACKUPS_WITHOUT_WAL, NULL},
 	{PREFIX "backup_last_timestamp_seconds", "gauge",
-	 "End of the newest complete backup; 0: there is none", backup_time},
+	 "End of the newest complete backup; 0: there is none", BACKUP_TIME, NULL},
 	{PREFIX "backup_last_duration_seconds", "gauge",
-	 "How long the newest backup took", backup_duration},
+	 "How long the newest backup took", BACKUP_DURATION, NULL},
 	{PREFIX "backup_last_size_bytes", "gauge",
-	 "Size of the newest backup when restored", backup_size},
+	 "Size of the newest backup when restored", BACKUP_SIZE, NULL},
 	{PREFIX "backup_last_stored_bytes", "gauge",
-	 "What the newest backup added to the repository", backup_stored},
+	 "What the newest backup added to the repository", BACKUP_STORED, NULL},
 	{PREFIX "backup_last_size_change_ratio", "gauge",
 	 "Size of the newest backup against the average of those before, less 1",
-	 backup_size_change},
+	 BACKUP_SIZE_CHANGE, NULL},
 	{PREFIX "backup_last_duration_change_ratio", "gauge",
 	 "Duration of the newest backup against the average, less 1",
-	 backup_duration_change},
+	 BACKUP_DURATION_CHANGE, NULL},
 	{PREFIX "window_start_timestamp_seconds", "gauge",
-	 "First moment that can be recovered along a timeline", window_start},
+	 "First moment that can be recovered along a timeline", SEVERAL,
+	 window_start},
 	{PREFIX "window_end_timestamp_seconds", "gauge",
-	 "When the last segment that can be recovered was stored", window_end},
+	 "When the last segment that can be recovered was stored", SEVERAL,
+	 window_end},
 	{PREFIX "window_gaps", "gauge", "Gaps in the WAL that must be there",
-	 window_gaps},
+	 SEVERAL, window_gaps},
 	{PREFIX "window_missing_segments", "gauge", "Segments in these gaps",
-	 window_missing},
+	 SEVERAL, window_missing},
 	{PREFIX "archive_last_timestamp_seconds", "gauge",
-	 "When a timeline's last segment was stored", archive_end},
-	{PREFIX "archive_segments", "gauge", "Segments in the archive",
+	 "When a timeline's last segment was stored", SEVERAL, archive_end},
+	{PREFIX "archive_segments", "gauge", "Segments in the archive", SEVERAL,
 	 archive_segments},
 	{PREFIX "archive_seen_timestamp_seconds", "gauge",
-	 "Since when every segment has been listed at least once", archive_seen},
+	 "Since when every segment has been listed at least once", SEVERAL,
+	 archive_seen},
 	{PREFIX "archive_lag_seconds", "gauge",
 	 "How long the oldest finished segment has waited to be archived",
-	 lag_seconds},
+	 LAG_SECONDS, NULL},
 	{PREFIX "archive_lag_bytes", "gauge",
-	 "WAL that the server has written and the archive lacks", lag_bytes},
+	 "WAL that the server has written and the archive lacks", LAG_BYTES, NULL},
 	{PREFIX "archiver_archived_total", "counter",
-	 "Files archived, by pg_stat_archiver", archived_total},
+	 "Files archived, by pg_stat_archiver", ARCHIVED_TOTAL, NULL},
 	{PREFIX "archiver_failed_total", "counter",
-	 "Failed tries to archive, by pg_stat_archiver", failed_total},
+	 "Failed tries to archive, by pg_stat_archiver", FAILED_TOTAL, NULL},
 	{PREFIX "archiver_last_success_timestamp_seconds", "gauge",
-	 "Last time that the server archived a file; 0: never", archiver_success},
+	 "Last time that the server archived a file; 0: never", ARCHIVER_SUCCESS,
+	 NULL},
 	{PREFIX "archiver_last_failure_timestamp_seconds", "gauge",
-	 "Last time that archiving failed; 0: never", archiver_failure},
+	 "Last time that archiving failed; 0: never", ARCHIVER_FAILURE, NULL},
 	{PREFIX "archiver_ready_files", "gauge",
-	 "Files that wait for the archiver", archiver_ready},
+	 "Files that wait for the archiver", ARCHIVER_READY, NULL},
 	{PREFIX "run_last_timestamp_seconds", "gauge",
-	 "End of the last run that left a report", run_time},
-	{PREFIX "run_last_success", "gauge", "Whether it went well", run_success},
+	 "End of the last run that left a report", SEVERAL, run_time},
+	{PREFIX "run_last_success", "gauge", "Whether it went well", SEVERAL,
+	 run_success},
 	{PREFIX "run_last_failure_timestamp_seconds", "gauge",
-	 "End of the last run that failed; 0: none in the last days", run_failure},
+	 "End of the last run that failed; 0: none in the last days", SEVERAL,
+	 run_failure},
 	{PREFIX "drill_rto_seconds", "gauge",
-	 "Time that the last drill took to recover", drill_rto},
+	 "Time that the last drill took to recover", DRILL_RTO, NULL},
 	{PREFIX "drill_rpo_seconds", "gauge",
-	 "Time whose changes the last drill did not bring back", drill_rpo},
+	 "Time whose changes the last drill did not bring back", DRILL_RPO, NULL},
 	{PREFIX "stored_bytes", "gauge", "Stored, by kind and storage class",
-	 stored_bytes},
+	 SEVERAL, stored_bytes},
 	{PREFIX "stored_objects", "gauge", "Objects, by kind and storage class",
-	 stored_objects},
+	 SEVERAL, stored_objects},
 	{PREFIX "repository_bytes", "gauge", "Stored for this cluster",
-	 repository_bytes},
+	 REPOSITORY_BYTES, NULL},
 	{PREFIX "quota_bytes", "gauge", "What may be stored, if a quota is set",
-	 quota_bytes},
+	 QUOTA_BYTES, NULL},
 	{PREFIX "replication_lag_seconds", "gauge",
 	 "Age of the oldest segment that the store has not replicated yet",
-	 replication_lag},
+	 REPLICATION_LAG, NULL},
 	{PREFIX "spool_usable", "gauge", "Whether the spool can be used",
-	 spool_usable},
+	 SPOOL_USABLE, NULL},
 	{PREFIX "spool_pushed_files", "gauge",
-	 "Files stored ahead of the archiver's calls", spool_pushed},
+	 "Files stored ahead of the archiver's calls", SPOOL_PUSHED, NULL},
 	{PREFIX "spool_ahead_bytes", "gauge", "Segments fetched ahead",
-	 spool_ahead},
+	 SPOOL_AHEAD, NULL},
 };
+
+static void
+put_family(struct metrics *metrics, size_t family, const struct overview *s)
+{
+	struct target to = {.metrics = metrics};
+	const struct metrics_label label = {"cluster", to.cluster};
+	double values[SEVERAL];
+
+	(void) snprintf(to.cluster, sizeof(to.cluster), "%" PRIu64,
+					s->system_identifier);
+	if (families[family].samples != NULL)
+	{
+		families[family].samples(&to, s);
+		return;
+	}
+	take_values(s, values);
+	if (!isnan(values[families[family].value]))
+		metrics_sample(metrics, &label, 1, values[families[family].value]);
+}
 
 static void
 put_all(struct metrics *metrics, const struct status_view *view)
@@ -509,14 +444,7 @@ put_all(struct metrics *metrics, const struct status_view *view)
 		metrics_family(metrics, families[i].name, families[i].type,
 					   families[i].help);
 		for (size_t k = 0; k < view->nclusters; k++)
-		{
-			const struct overview *s = &view->clusters[k];
-			struct target to = {.metrics = metrics};
-
-			(void) snprintf(to.cluster, sizeof(to.cluster), "%" PRIu64,
-							s->system_identifier);
-			families[i].samples(&to, s);
-		}
+			put_family(metrics, i, &view->clusters[k]);
 	}
 }
 
