@@ -135,6 +135,20 @@ take_option(struct request *request, int opt, char **argv)
 	}
 }
 
+/* Whoever asks for both does not get what he believes. */
+static int
+refuse_both(const struct expire_options *options, const char *program)
+{
+	for (size_t i = 0; i < options->npin; i++)
+		for (size_t k = 0; k < options->nrelease; k++)
+			if (strcmp(options->pin[i], options->release[k]) == 0)
+				return cli_usage(program,
+								 "--keep and --release of the same backup "
+								 "\"%s\"",
+								 options->pin[i]);
+	return -1;
+}
+
 /* Returns -1 to go on, else the exit code. */
 static int
 parse_arguments(int argc, char **argv, struct request *request)
@@ -152,7 +166,7 @@ parse_arguments(int argc, char **argv, struct request *request)
 	if (optind < argc)
 		return cli_usage(request->common.program, "unexpected \"%s\"",
 						 argv[optind]);
-	return -1;
+	return refuse_both(&request->options, request->common.program);
 }
 
 static enum status

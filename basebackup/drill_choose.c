@@ -69,6 +69,8 @@ load_lot(struct drill *d, struct lot *lot, struct err *err)
 
 	if (st == ST_OK)
 		st = histories_load(&session->repo, &lot->histories, err);
+	if (st == ST_OK)
+		st = histories_require(&lot->histories, err);
 	if (st != ST_OK)
 		return st;
 	lot->backups = calloc(lot->catalog.nbackups + 1, sizeof(*lot->backups));

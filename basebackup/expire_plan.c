@@ -250,6 +250,8 @@ decide(struct session *session, const struct expire_options *options,
 	if (status == ST_OK)
 		status = histories_load(&session->repo, &histories, err);
 	if (status == ST_OK)
+		status = histories_require(&histories, err);
+	if (status == ST_OK)
 	{
 		const struct keep_timelines timelines = {histories.nhistories,
 												 histories.list};
@@ -277,7 +279,7 @@ expire_plan_make(struct session *session, const struct expire_options *options,
 				 struct expire_plan *out, struct err *err)
 {
 	struct expire_plan plan = {.now_s = 0};
-	enum status status = repo_resolve_cluster(&session->repo, err);
+	enum status status = repo_require_cluster(&session->repo, err);
 
 	if (status == ST_OK)
 		status = catalog_load_all(&session->repo, &plan.catalog, err);

@@ -3,6 +3,7 @@
  */
 #include "basebackup/status.h"
 
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -197,18 +198,44 @@ find_wal_start(struct overview *s, struct err *err)
 	return ST_OK;
 }
 
+static bool
+has_backup_on(const struct overview *s, uint32_t timeline)
+{
+	for (size_t i = 0; i < s->ncomplete; i++)
+		if (s->complete[i]->timeline == timeline)
+			return true;
+	return false;
+}
+
+/*
+ * Where a backup was taken on a timeline whose history is not there, the
+ * cluster came to the repository on it, as a rule.
+ */
+static void
+tell_flaws(struct overview *s)
+{
+	for (size_t i = 0; i < s->histories.nflaws; i++)
+	{
+		const struct history_flaw *flaw = &s->histories.flaws[i];
+
+		if (flaw->why.status != ST_MISSING)
+			status_problem_err(s, "history", &flaw->why);
+		else if (!has_backup_on(s, flaw->timeline))
+			status_problem(s, "history",
+						   "the history of timeline %" PRIu32 " is not in the "
+						   "archive: no backup leads to it",
+						   flaw->timeline);
+	}
+}
+
 static enum status
 find_windows(struct overview *s, struct err *err)
 {
 	enum status status = histories_load(&s->session.repo, &s->histories, err);
 
-	if (is_fatal(status))
-		return status;
 	if (status != ST_OK)
-	{
-		status_problem_err(s, "history", err);
-		return ST_OK;
-	}
+		return status;
+	tell_flaws(s);
 	status = find_wal_start(s, err);
 	s->windows = calloc(s->histories.nhistories + 1, sizeof(*s->windows));
 	if (s->windows == NULL)

@@ -159,7 +159,11 @@ put_backups(yajl_gen gen, const struct overview *s)
 	text(gen, "id", b->id);
 	moment(gen, "stop_time", b->stop_time);
 	whole(gen, "age_s", last->age_s);
-	boolean(gen, "wal_complete", s->whole[s->ncomplete - 1]);
+	put_text(gen, "wal_complete");
+	if (s->store_failed)
+		(void) yajl_gen_null(gen);
+	else
+		(void) yajl_gen_bool(gen, s->whole[s->ncomplete - 1]);
 	whole(gen, "bytes", (int64_t) b->bytes);
 	whole(gen, "stored_bytes", (int64_t) (b->stored_bytes + b->digest_bytes));
 	whole(gen, "duration_ms", (int64_t) b->duration_ms);

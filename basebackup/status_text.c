@@ -119,9 +119,10 @@ show_backup(const struct overview *s, FILE *out)
 					 out);
 		return;
 	}
-	(void) fprintf(out, "Last backup   %s, %s ago%s\n", b->id,
-				   span(s->last.age_s, age),
-				   s->whole[s->ncomplete - 1] ? "" : ", LACKS ITS WAL");
+	(void) fprintf(
+		out, "Last backup   %s, %s ago%s\n", b->id, span(s->last.age_s, age),
+		s->store_failed || s->whole[s->ncomplete - 1] ? ""
+													  : ", LACKS ITS WAL");
 	(void) fprintf(out, "              %s, %s stored, took %s",
 				   size_format(b->bytes, size),
 				   size_format(b->stored_bytes + b->digest_bytes, stored),

@@ -367,6 +367,51 @@ window_base(const struct run *run, const struct timeline_history *history,
 	return NULL;
 }
 
+static bool
+has_backup_on(const struct run *run, uint32_t timeline)
+{
+	for (size_t i = 0; i < run->ncomplete; i++)
+		if (run->kept[i].summary->timeline == timeline)
+			return true;
+	return false;
+}
+
+/* It may have been left before the window; or what leads to it is lost. */
+static void
+tell_unreachable(struct run *run, uint32_t timeline)
+{
+	char subject[24];
+
+	(void) snprintf(subject, sizeof(subject), "timeline %" PRIu32, timeline);
+	if (histories_lack(&run->histories, timeline) &&
+		!has_backup_on(run, timeline))
+		tell(run, VERIFY_DEFECT, "history-missing", subject,
+			 "its history is not in the archive, so that no backup leads to "
+			 "it");
+	else
+		tell(run, VERIFY_NOTE, "no-backup", subject,
+			 "no backup in the window leads to it");
+}
+
+/* Timelines that cannot be followed at all. */
+static void
+tell_unreadable_histories(struct run *run)
+{
+	char subject[24];
+
+	for (size_t i = 0; i < run->histories.nflaws; i++)
+	{
+		const struct history_flaw *flaw = &run->histories.flaws[i];
+
+		if (flaw->why.status == ST_MISSING)
+			continue;
+		(void) snprintf(subject, sizeof(subject), "timeline %" PRIu32,
+						flaw->timeline);
+		tell(run, VERIFY_DEFECT, "history-unreadable", subject,
+			 flaw->why.message);
+	}
+}
+
 /* From the first backup in the window to the end of one timeline. */
 static enum status
 verify_timeline(struct run *run, const struct timeline_history *history,
@@ -377,14 +422,10 @@ verify_timeline(struct run *run, const struct timeline_history *history,
 	struct wal_span *spans;
 	enum status status = ST_OK;
 	size_t nspans;
-	char subject[16];
 
 	if (base == NULL)
 	{
-		(void) snprintf(subject, sizeof(subject), "timeline %" PRIu32,
-						history->timeline);
-		tell(run, VERIFY_NOTE, "no-backup", subject,
-			 "no backup in the window leads to it");
+		tell_unreachable(run, history->timeline);
 		return ST_OK;
 	}
 	spans = calloc(history->nentries, sizeof(*spans));
@@ -404,6 +445,20 @@ verify_timeline(struct run *run, const struct timeline_history *history,
 	return status;
 }
 
+/* Unless that was told already, of each that cannot be read. */
+static void
+tell_no_backup(struct run *run)
+{
+	char subject[32];
+
+	if (run->counts->defects > 0)
+		return;
+	(void) snprintf(subject, sizeof(subject), "cluster %" PRIu64,
+					run->session->repo.system_identifier);
+	tell(run, VERIFY_DEFECT, "no-backup", subject,
+		 "there is no backup, so that nothing can be restored");
+}
+
 static enum status
 verify_wal(struct run *run, struct err *err)
 {
@@ -412,8 +467,14 @@ verify_wal(struct run *run, struct err *err)
 	uint64_t window_lsn;
 	enum status status = verify_backups_wal(run, err);
 
-	if (status != ST_OK || run->ncomplete == 0)
+	if (status != ST_OK)
 		return status;
+	tell_unreadable_histories(run);
+	if (run->ncomplete == 0)
+	{
+		tell_no_backup(run);
+		return ST_OK;
+	}
 	(void) keep_backups(&run->options->rules, repo_now_s(&run->session->repo),
 						&timelines, run->kept, run->ncomplete);
 	window_lsn =
@@ -448,7 +509,7 @@ static enum status
 prepare(struct run *run, struct err *err)
 {
 	struct repo *repo = &run->session->repo;
-	enum status status = repo_resolve_cluster(repo, err);
+	enum status status = repo_require_cluster(repo, err);
 
 	if (status == ST_OK)
 		status = catalog_load(repo, &run->catalog, err);
@@ -464,8 +525,7 @@ prepare(struct run *run, struct err *err)
 	if (!run->options->read)
 		return ST_OK;
 	run->seed = (unsigned) time(NULL);
-	verify_state_open(&run->state, run->session, run->options->resume,
-					  run->counts);
+	verify_state_open(&run->state, run->session, run->options, run->counts);
 	return verify_pool_new(run->session, tell_unreadable, run, &run->pool,
 						   err);
 }

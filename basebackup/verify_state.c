@@ -12,28 +12,37 @@
 #include "common/log.h"
 
 #define SAVE_MS  INT64_C(5000)
-#define TEXT_MAX (STORE_KEY_MAX + 64)
+#define TEXT_MAX (STORE_KEY_MAX + 96)
 
 static const char FILE_NAME[] = "verify";
-static const char PREFIX[] = "walship-verify-v1 ";
+static const char PREFIX[] = "walship-verify-v2";
 
-/* "<prefix><defects> <key>\n"; false if it is anything else. */
+/* What stands in front of the numbers and the key: what is to be read. */
+static int
+format_head(char *out, size_t size, const struct verify_state *state)
+{
+	return snprintf(out, size, "%s %" PRIu32 " %" PRId64 " ", PREFIX,
+					state->sample_bp, state->since_s);
+}
+
+/* "<head><defects> <key>\n"; false if it is anything else. */
 static bool
 parse(char *text, struct verify_state *state)
 {
-	size_t prefix = sizeof(PREFIX) - 1;
+	char head[TEXT_MAX];
+	size_t head_len = (size_t) format_head(head, sizeof(head), state);
 	size_t len = strlen(text);
 	char *space;
 
-	if (len <= prefix || text[len - 1] != '\n' ||
-		strncmp(text, PREFIX, prefix) != 0)
+	if (len <= head_len || text[len - 1] != '\n' ||
+		strncmp(text, head, head_len) != 0)
 		return false;
 	text[len - 1] = '\0';
-	space = strchr(text + prefix, ' ');
+	space = strchr(text + head_len, ' ');
 	if (space == NULL || !store_key_valid(space + 1))
 		return false;
 	*space = '\0';
-	if (!parse_uint64(text + prefix, INT64_MAX, &state->defects_before))
+	if (!parse_uint64(text + head_len, INT64_MAX, &state->defects_before))
 		return false;
 	(void) snprintf(state->done, sizeof(state->done), "%s", space + 1);
 	return true;
@@ -41,23 +50,26 @@ parse(char *text, struct verify_state *state)
 
 void
 verify_state_open(struct verify_state *state, const struct session *session,
-				  bool resume, struct verify_counts *counts)
+				  const struct verify_options *options,
+				  struct verify_counts *counts)
 {
 	char text[TEXT_MAX + 1];
 	int len;
 
-	*state = (struct verify_state){.saved_ms = clock_now_ms()};
+	*state = (struct verify_state){.saved_ms = clock_now_ms(),
+								   .sample_bp = options->sample_bp,
+								   .since_s = options->since_s};
 	spool_open(&state->spool, session->cfg, session->ring,
 			   session->repo.system_identifier, NULL);
-	if (!resume)
+	if (!options->resume)
 		return;
 	len = spool_read(&state->spool, FILE_NAME, text, TEXT_MAX);
 	if (len > 0)
 		text[len] = '\0';
 	if (len <= 0 || !parse(text, state))
 	{
-		log_info("there is no interrupted verification to resume; all is "
-				 "read");
+		log_info("there is no interrupted verification of this kind to "
+				 "resume; all is read");
 		state->done[0] = '\0';
 		state->defects_before = 0;
 		return;
@@ -85,8 +97,10 @@ save(struct verify_state *state, struct verify_pool *pool, uint64_t defects)
 	verify_pool_mark(pool, key);
 	if (key[0] == '\0' && state->done[0] == '\0')
 		return;
-	len = snprintf(text, sizeof(text), "%s%" PRIu64 " %s\n", PREFIX, defects,
-				   key[0] != '\0' ? key : state->done);
+	len = format_head(text, sizeof(text), state);
+	len +=
+		snprintf(text + len, sizeof(text) - (size_t) len, "%" PRIu64 " %s\n",
+				 defects, key[0] != '\0' ? key : state->done);
 	(void) spool_write(&state->spool, FILE_NAME, text, (size_t) len);
 	state->saved_ms = clock_now_ms();
 }

@@ -1,8 +1,9 @@
 /*
  * verify_state.h - how far an interrupted verification came
  *
- * A small file in the spool: the key up to which all is read, and how many
- * defects were found by then.  Without a spool nothing is remembered.
+ * A small file in the spool: the key up to which all is read, what of it was
+ * to be read, and how many defects were found by then.  Without a spool
+ * nothing is remembered.
  */
 #ifndef BASEBACKUP_VERIFY_STATE_H
 #define BASEBACKUP_VERIFY_STATE_H
@@ -20,15 +21,18 @@ struct verify_state
 	char done[STORE_KEY_MAX]; /* keys up to this one were read before */
 	uint64_t defects_before;
 	int64_t saved_ms;
+	uint32_t sample_bp; /* as in verify.h */
+	int64_t since_s;
 };
 
 /*
- * Opens the spool and, to resume, reads what an earlier run left; its defects
- * are added to counts.
+ * Opens the spool and, to resume, reads what an earlier run left that was to
+ * read the same; its defects are added to counts.
  */
 extern void
 verify_state_open(struct verify_state *state, const struct session *session,
-				  bool resume, struct verify_counts *counts);
+				  const struct verify_options *options,
+				  struct verify_counts *counts);
 
 extern bool
 verify_state_done(const struct verify_state *state, const char *key);

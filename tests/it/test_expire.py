@@ -10,12 +10,15 @@ from pathlib import Path
 import pytest
 
 from ground import roots
+from ground.clock import clock_off
 from ground.dailies import Daily, Rules, expected, segment_name
 from ground.expirer import Expirer, make_start, set_age
 from ground.host import run
 from ground.pg import ClusterFactory
-from ground.programs import Programs
+from ground.programs import Programs, write_config
 from ground.site import Site
+from ground.treestore import TreeStore
+
 
 @pytest.fixture
 def expire(walship: Programs, dir_config: Path, repo_dir: Path) -> Expirer:
@@ -92,6 +95,31 @@ def test_rules_in_the_configuration(expire: Expirer) -> None:
     assert len(kept) == 5
 
 
+def test_a_timeline_without_a_history(
+    walship: Programs, dir_config: Path, repo_dir: Path
+) -> None:
+    """The cluster came to the repository on it: its window begins all the same."""
+    expire = Expirer(walship, dir_config, repo_dir, timeline=7)
+    for _ in range(3):
+        expire.add_full_day()
+    rules = Rules(within_days=5)
+    expire(*rules.options(), "--apply").check()
+    keep, _ = expected(expire.dailies.backups, rules, expire.now)
+    assert expire.dailies.stored_backups() == keep and len(keep) == 2
+
+
+def test_an_unreadable_history_stops_it(expire: Expirer) -> None:
+    """Nobody knows which backups lead to its timeline."""
+    expire.add_days(3)
+    expire.dailies.fork(expire.dailies.backups[2].first_segment + 3)
+    history = expire.dailies.tree / "wal/00000002/00000002.history"
+    history.write_bytes(history.read_bytes()[:-1])
+    before = kept_of(expire.dailies.tree)
+    done = expire("--keep-last=1", "--apply")
+    assert done.status == 1 and "00000002.history" in done.err
+    assert kept_of(expire.dailies.tree) == before
+
+
 def test_no_rule(expire: Expirer) -> None:
     expire.add_days(2)
     done = expire("--apply")
@@ -127,6 +155,9 @@ def test_pins(expire: Expirer) -> None:
     assert not (expire.dailies.tree / "backup" / oldest.identifier).exists()
     done = expire("--keep-last=1", "--keep=nonsense")
     assert done.status != 0 and 'no backup "nonsense"' in done.err
+    both = f"--keep={newest.identifier}", f"--release={newest.identifier}"
+    done = expire("--keep-last=1", "--apply", *both)
+    assert done.status == 2 and "of the same backup" in done.err
 
 
 def kept_of(tree: Path) -> list[Path]:
@@ -172,6 +203,25 @@ def test_a_dead_backup_goes(expire: Expirer) -> None:
     expire("--keep-last=2", "--apply").check()
     assert not (expire.dailies.tree / "backup" / dead).exists()
     assert len(expire.dailies.stored_backups()) == 2
+
+
+@pytest.mark.parametrize("tells", [True, False])
+def test_a_store_that_tells_no_time(expire: Expirer, tells: bool) -> None:
+    """It lets nothing die: our own clock may be anything."""
+    expire.add_days(2)
+    make_start(expire, [], timedelta(0))
+    store = TreeStore(expire.dailies.repository.path)
+    store.modified -= 8 * 86400
+    store.tells_time = tells
+    expire.config = write_config(
+        expire.config.parent / "tree.conf",
+        key_file=expire.config.parent / "key",
+        **store.config(),
+    )
+    rows = expire.plan("--keep-last=2", clock=clock_off(0))["backups"]
+    store.stop()
+    assert [row["verdict"] for row in rows[:2]] == ["keep", "keep"]
+    assert rows[2]["verdict"] == ("dead" if tells else "running")
 
 
 def test_a_running_backup_protects_its_base(expire: Expirer) -> None:

@@ -12,8 +12,9 @@ from ground import roots
 from ground.clock import clock_off
 from ground.dailies import SEGMENT, SYSTEM, segment_name
 from ground.expirer import Expirer, make_start, set_age
+from ground.fault import FaultProxy
 from ground.host import run
-from ground.programs import Programs
+from ground.programs import Programs, change_config
 from ground.s3client import Bucket
 
 DAY = timedelta(days=1)
@@ -23,6 +24,12 @@ SKEW = timedelta(minutes=10)  # signatures allow a quarter of an hour
 @pytest.fixture
 def expire(walship: Programs, dir_config: Path, repo_dir: Path) -> Expirer:
     return Expirer(walship, dir_config, repo_dir)
+
+
+def upload(bucket: Bucket, repository: Path) -> None:
+    for path in repository.rglob("*"):
+        if path.is_file():
+            bucket.put(f"it/{path.relative_to(repository)}", path.read_bytes())
 
 
 # --- another host, between the plan and its execution -----------------------------
@@ -84,32 +91,31 @@ def test_another_run_is_faster(expire: Expirer) -> None:
     assert expire.dailies.stored_packs() == expire.dailies.backups[8].packs
 
 
-@pytest.mark.parametrize("running", [False, True], ids=["manifest", "start"])
-def test_gone_when_it_is_read(expire: Expirer, running: bool, work_dir: Path) -> None:
-    """Listed a moment ago, then deleted by another run: no reason to stop.
-
-    The last object that is read is the newest backup's, in the second look.
-    """
+@pytest.mark.parametrize("what", ["summary", "manifest", "start"])
+def test_gone_when_it_is_read(
+    expire: Expirer,
+    what: str,
+    s3_config: Path,
+    bucket: Bucket,
+    fault_proxy: FaultProxy,
+) -> None:
+    """Listed a moment ago, then deleted by another run: no reason to stop."""
     expire.add_days(4)
-    if running:
-        make_start(expire, [], DAY)
-    tree = expire.dailies.tree
-    shutil.copytree(tree, work_dir / "saved")
-    log = work_dir / "openat"
-    trace = ["strace", "-f", "-o", str(log), "-e", "trace=openat"]
-    command = [*expire.command, "--keep-last=2", "--apply"]
-    run([*trace, *command], user=roots.PG_USER).check()
-    calls = [line for line in log.read_text().splitlines() if "openat(" in line]
-    last = max(n for n, line in enumerate(calls, 1) if "O_NOCTTY" in line)
-
-    shutil.rmtree(tree)
-    shutil.copytree(work_dir / "saved", tree)
-    expire.dailies.hand_over()
-    inject = f"inject=openat:error=ENOENT:when={last}"
-    run([*trace, "-e", inject, *command], user=roots.PG_USER).check()
-    (injected,) = (n for n in log.read_text().splitlines() if "(INJECTED)" in n)
-    assert "O_NOCTTY" in injected
-    assert expire.dailies.stored_backups() == {expire.home(n).name for n in (2, 3)}
+    gone = f"{expire.home(3).name}/manifest"
+    if what == "start":
+        gone = f"{make_start(expire, [], DAY)}/start"
+    upload(bucket, expire.dailies.repository.path)
+    change_config(s3_config, s3_endpoint=fault_proxy.endpoint)
+    expire.config = s3_config
+    with expire.held("--keep-last=2", clock=clock_off(0)) as go_on:
+        on = f"GET [^?]*{gone}"
+        fault_proxy.set(http=404, on=on, whole=what != "summary")
+        fault_proxy.reset_connections()
+        fault_proxy.forget()
+        go_on().check()
+    assert fault_proxy.count("GET", gone) > 0
+    expired = {key.split("/")[3] for key in bucket.list() if key.endswith("/expired")}
+    assert expired == {expire.home(n).name for n in (0, 1)}
 
 
 # --- what may not be deleted ------------------------------------------------------
@@ -270,9 +276,7 @@ def test_the_earlier_clock_counts(
     """Of this host's and the store's: the window begins where more stays."""
     expire = Expirer(walship, s3_config, repo_dir)
     expire.add_days(3)
-    for path in repo_dir.rglob("*"):
-        if path.is_file():
-            bucket.put(f"it/{path.relative_to(repo_dir)}", path.read_bytes())
+    upload(bucket, repo_dir)
     # By the earlier clock the window begins just before the second one's end.
     now = datetime.now(UTC) + min(ours, timedelta(0))
     within = now - expire.dailies.backups[1].stop_time + SKEW / 2

@@ -40,10 +40,12 @@ AGAIN = 4  # blocks that each run lists again
 class Status:
     """A directory repository with nine daily backups, and no server."""
 
-    def __init__(self, programs: Programs, config: Path, repo_dir: Path) -> None:
+    def __init__(
+        self, programs: Programs, config: Path, repo_dir: Path, timeline: int = 1
+    ) -> None:
         self.programs = programs
         self.config = config
-        self.dailies = Dailies(repo_dir, key_of(config.parent / "key"))
+        self.dailies = Dailies(repo_dir, key_of(config.parent / "key"), timeline)
         for _ in range(9):
             self.dailies.add_day()
         self.dailies.hand_over()
@@ -52,7 +54,7 @@ class Status:
 
     @property
     def wal(self) -> Path:
-        return self.dailies.tree / "wal/00000001"
+        return self.dailies.tree / f"wal/{self.dailies.timeline:08X}"
 
     def __call__(self, *args: str) -> Result:
         program = str(self.programs.path("walship"))
@@ -161,6 +163,34 @@ def test_what_expire_thins_out_is_no_gap(status: Status) -> None:
     assert cluster["problems"] == []
     assert cluster["backups"]["own_end_only"] == 6
     assert cluster["timelines"][0]["windows"][0]["backups"] == 3
+
+
+def test_a_timeline_without_a_history(
+    walship: Programs, dir_config: Path, repo_dir: Path
+) -> None:
+    """The cluster came to the repository on it."""
+    status = Status(walship, dir_config, repo_dir, timeline=7)
+    cluster = status.cluster()
+    assert cluster["problems"] == []
+    (timeline,) = cluster["timelines"]
+    assert timeline["timeline"] == 7
+    assert [w["backups"] for w in timeline["windows"]] == [9]
+    (status.wal / segment_name(11, 7)).unlink()
+    assert status.problems() == ["gap"]
+
+
+def test_a_history_that_is_lost(status: Status) -> None:
+    """That is a problem, and the only one: the rest is seen as before."""
+    status.dailies.fork(9 * SEGMENTS_A_DAY - 1)
+    assert status.problems() == []
+    history = status.dailies.tree / "wal/00000002/00000002.history"
+    content = history.read_bytes()
+    history.write_bytes(content[:-1])
+    assert status.problems() == ["history"]
+    history.unlink()
+    cluster = status.cluster()
+    assert [p["kind"] for p in cluster["problems"]] == ["history"]
+    assert [w["backups"] for w in cluster["timelines"][0]["windows"]] == [9]
 
 
 def test_reports(status: Status) -> None:
@@ -448,6 +478,18 @@ def test_no_store(large: Large) -> None:
     assert large("--set=command_timeout=1s", f"--cluster={SYSTEM}").status == 1
 
 
+def test_a_store_that_fails_half_way(large: Large) -> None:
+    """Of what could not be looked at nothing bad is said, and nothing good."""
+    large.store.refused = f"{SYSTEM}/wal/"
+    cluster = large.cluster()
+    assert [p["kind"] for p in cluster["problems"]] == ["store"]
+    assert cluster["last_backup"]["wal_complete"] is None
+    shown = large().out
+    assert "Recoverable\n  not known" in shown and "LACKS" not in shown
+    metrics = parse_metrics(large("--prometheus").out)
+    assert "walship_backups_without_wal" not in metrics
+
+
 def test_not_configured(walship: Programs, work_dir: Path) -> None:
     config = write_config(work_dir / "empty.conf")
     done = walship.run("walship", "status", f"--config={config}", "--no-server")
@@ -604,6 +646,7 @@ FIRES: dict[str, tuple[Any, ...]] = {
     "WalshipStatusStale": ("status_timestamp_seconds", NOW, 3700),
     "WalshipStoreUnreachable": ("store_up", 0),
     "WalshipKeyMissing": ("key_available", 0),
+    "WalshipProblem": ("problems", 1),
     "WalshipBackupTooOld": ("backup_last_timestamp_seconds", NOW, 25 * 3600 + 60),
     "WalshipBackupFailed": (
         'run_last_failure_timestamp_seconds{kind="backup"}',
@@ -714,6 +757,7 @@ def test_rules_on_real_trouble(real: Real) -> None:
     assert cluster["lag"]["bytes"] // SEGMENT == waiting
     assert raised(real.metrics("--set=quota=1MB")) == {
         *("WalshipGap", "WalshipVerifyFailed", "WalshipArchiveFailure", "WalshipQuota"),
+        "WalshipProblem",
     }
     for manifest in real.tree.glob("backup/*/manifest"):
         manifest.unlink()

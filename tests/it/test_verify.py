@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,21 +15,25 @@ import pytest
 from ground import roots
 from ground.dailies import SEGMENTS_A_DAY, SYSTEM, Dailies, key_of, segment_name
 from ground.fault import FaultProxy
-from ground.host import Result, run
+from ground.host import Result, base_environment, run, wait_for
 from ground.objects import KIND_WAL
 from ground.pg import ClusterFactory
-from ground.programs import Programs, write_config
+from ground.programs import Programs, change_config, write_config
 from ground.s3 import Gateway
 from ground.s3client import Bucket
+from ground.scripted import Asked, Say, answer
 from ground.site import Site
 from ground.stored import stored_by
+from ground.treestore import TreeStore
 
 
 class Verifier:
-    def __init__(self, programs: Programs, config: Path, repo_dir: Path) -> None:
+    def __init__(
+        self, programs: Programs, config: Path, repo_dir: Path, timeline: int = 1
+    ) -> None:
         self.programs = programs
         self.config = config
-        self.dailies = Dailies(repo_dir, key_of(config.parent / "key"))
+        self.dailies = Dailies(repo_dir, key_of(config.parent / "key"), timeline)
         for _ in range(9):
             self.dailies.add_day()
         self.dailies.hand_over()
@@ -149,6 +157,69 @@ def test_a_fork_before_the_window(verify: Verifier) -> None:
         config.write("keep_last = 2\n")
     assert verify.findings() == {}
     assert verify.findings(grade="note") == {"timeline 2": "no-backup"}
+
+
+def test_a_timeline_without_a_history(
+    walship: Programs, dir_config: Path, repo_dir: Path
+) -> None:
+    """The cluster came to the repository on it: its WAL must be whole, too."""
+    verify = Verifier(walship, dir_config, repo_dir, timeline=7)
+    assert verify.findings() == {} and verify.findings(grade="note") == {}
+    assert f"{9 * SEGMENTS_A_DAY} WAL segments" in verify().out
+    missing = segment_name(verify.dailies.backups[4].first_segment + 2, 7)
+    (verify.dailies.tree / "wal/00000007" / missing).unlink()
+    assert verify.findings() == {missing: "wal-gap"}
+
+
+def test_its_fork_before_the_window(
+    walship: Programs, dir_config: Path, repo_dir: Path
+) -> None:
+    """By now the cluster has moved on from the timeline that it came on."""
+    verify = Verifier(walship, dir_config, repo_dir, timeline=7)
+    verify.dailies.timeline = 9
+    verify.dailies.put_history(9, 7, 9 * SEGMENTS_A_DAY + 1)
+    for _ in range(3):
+        verify.dailies.add_day()
+    verify.dailies.hand_over()
+    assert verify.findings() == {}
+    change_config(verify.config, keep_last=2)
+    assert verify.findings() == {}
+    assert verify.findings(grade="note") == {"timeline 7": "no-backup"}
+
+
+def test_a_history_that_is_lost(verify: Verifier) -> None:
+    """Nothing leads to its timeline any more; what else is amiss is told, too."""
+    verify.dailies.fork(verify.dailies.backups[8].first_segment + 3)
+    gap = segment_name(verify.dailies.backups[4].first_segment + 2)
+    (verify.dailies.tree / "wal/00000001" / gap).unlink()
+    assert verify.findings() == {gap: "wal-gap"}
+    history = verify.dailies.tree / "wal/00000002/00000002.history"
+    content = history.read_bytes()
+    history.write_bytes(content[:-1])
+    assert verify.findings() == {gap: "wal-gap", "timeline 2": "history-unreadable"}
+    history.unlink()
+    assert verify.findings() == {gap: "wal-gap", "timeline 2": "history-missing"}
+
+
+def test_no_backup(verify: Verifier) -> None:
+    """WAL alone restores nothing."""
+    shutil.rmtree(verify.dailies.tree / "backup")
+    assert verify.findings() == {f"cluster {SYSTEM}": "no-backup"}
+
+
+@pytest.mark.parametrize("command", ["list", "verify", "expire", "restore", "drill"])
+def test_a_cluster_that_is_none(verify: Verifier, command: str, work_dir: Path) -> None:
+    """A mistyped one is refused, and does not seem to be there from then on."""
+    other = [command, f"--config={verify.config}", f"--cluster={SYSTEM + 1}"]
+    if command == "expire":
+        other += ["--apply", "--keep-last=1"]
+    if command == "restore":
+        other += [f"--target-dir={work_dir}/data"]
+    done = verify.programs.run("walship", *other)
+    assert done.status == 1 and done.err
+    if command in ("list", "verify", "expire"):
+        assert f"holds nothing of cluster {SYSTEM + 1}" in done.err
+    assert [p.name for p in verify.dailies.repository.path.iterdir()] == [str(SYSTEM)]
 
 
 def test_digests(verify: Verifier) -> None:
@@ -361,6 +432,107 @@ def test_interrupted_and_resumed(verify: Verifier) -> None:
     again = verify("--read", "--resume")
     assert "no interrupted verification" in again.err
     assert "read 9 objects" in again.out and again.status == 1
+
+
+def test_what_was_drawn_is_not_all(verify: Verifier) -> None:
+    """An interrupted run that read a part of it is none to resume for the rest."""
+    fill_wal(verify)
+    last = verify.dailies.backups[8].identifier
+    pack = verify.dailies.tree / "backup" / last / "pack/00000000"
+    pack.chmod(0)
+    sampled = ["--read", "--sample=99.99", "--set=restore_workers=1"]
+    assert "so far" in verify(*sampled).out
+    assert "so far" in verify(*sampled, "--resume").out
+    pack.chmod(0o600)
+    resumed = verify("--read", "--resume")
+    assert "no interrupted verification of this kind" in resumed.err
+    assert "read 9 objects" in resumed.out
+
+
+class Absent(TreeStore):
+    """It lists two segments that it does not have; some requests have to wait."""
+
+    def __init__(self, verify: Verifier, count: int = 0) -> None:
+        last = 9 * SEGMENTS_A_DAY
+        names = [segment_name(n) for n in range(last + 1, last + 1 + count)]
+        virtual = (f"{SYSTEM}/wal/00000001/{name}" for name in names)
+        super().__init__(verify.dailies.repository.path, virtual)
+        self.wal = [f"wal/00000001/{segment_name(n)}" for n in (1, 2, 3)]
+        self.gates = {name: threading.Event() for name in self.wal}
+        self.denied = ""
+        self.goes_blind = False
+        verify.config = write_config(
+            verify.config.parent / "absent.conf",
+            key_file=verify.config.parent / "key",
+            spool=verify.config.parent / "spool",
+            restore_workers=1,
+            **self.config(),
+        )
+
+    def open_all(self) -> None:
+        for gate in self.gates.values():
+            gate.set()
+
+    def waits_for(self, name: str) -> bool:
+        return any(a.path.endswith(name) for a in self.asked)
+
+    def choose(self, number: int, asked: Asked) -> Say:
+        name = asked.path.partition(f"{SYSTEM}/")[2]
+        if name in self.gates:
+            self.gates[name].wait()
+        if self.denied and name == self.denied:
+            return answer(403, b"<Error><Code>AccessDenied</Code></Error>")
+        if name in self.wal[:2]:
+            self.refused = f"{SYSTEM}/backup/" if self.goes_blind else ""
+            return answer(404, b"<Error><Code>NoSuchKey</Code></Error>")
+        return super().choose(number, asked)
+
+
+@pytest.mark.parametrize("how", ["to-the-end", "stopped", "blind"])
+def test_the_last_doubts_are_settled(verify: Verifier, how: str) -> None:
+    """WAL that is gone when its turn to be read comes, behind all other looks.
+
+    Also if reading stops, or if another look is not possible.
+    """
+    store = Absent(verify)
+    store.open_all()
+    if how == "stopped":
+        store.denied = store.wal[2]
+    store.goes_blind = how == "blind"
+    done = verify("--read", "--json")
+    store.stop()
+    told = json.loads(done.out)
+    assert told["complete"] is (how == "to-the-end") and done.status != 0
+    assert told["defects"] == len(told["findings"])
+    missing = [row["subject"] for row in told["findings"] if row["kind"] == "missing"]
+    assert missing == store.wal[:2]
+
+
+def test_doubts_are_not_forgotten(verify: Verifier) -> None:
+    """Of a run that was killed before it settled them, who resumes hears."""
+    store = Absent(verify, count=300)  # more than are queued
+    store.gates[store.wal[0]].set()
+    process = subprocess.Popen(
+        [*verify.command[:2], f"--config={verify.config}", "--read"],
+        env=base_environment(),
+        user=roots.PG_USER,
+        group=roots.PG_USER,
+        extra_groups=[],
+    )
+    try:
+        wait_for(lambda: store.waits_for(store.wal[1]), "it reads the second segment")
+        time.sleep(5.5)  # how far it came is written down every five seconds
+        store.gates[store.wal[1]].set()
+        spool = verify.config.parent / "spool"
+        wait_for(lambda: list(spool.glob(f"*/{SYSTEM}/verify")), "it is written down")
+    finally:
+        process.kill()
+        process.wait()
+    store.open_all()
+    done = verify("--read", "--resume")
+    store.stop()
+    assert f'behind "{SYSTEM}/{store.wal[1]}"; 2 defects were found' in done.err
+    assert done.status == 1
 
 
 def test_real_backups(

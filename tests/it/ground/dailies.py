@@ -53,7 +53,9 @@ class Daily:
 class Dailies:
     """A repository that grows by a backup a day; every seventh is full."""
 
-    def __init__(self, path: Path, key: bytes | None) -> None:
+    def __init__(self, path: Path, key: bytes | None, timeline: int = 1) -> None:
+        """All of it on one timeline, and without that one's history."""
+        self.timeline = timeline
         self.repository = Repository(path, SYSTEM, key)
         self.tree = path / str(SYSTEM)
         self.days = 0
@@ -74,7 +76,7 @@ class Dailies:
         stop = FIRST_DAY + timedelta(days=day, hours=3, minutes=day % 50)
         start_lsn = first * SEGMENT + 0x28
         stamp = (stop - timedelta(minutes=5)).strftime("%Y%m%dT%H%M%SZ")
-        daily = Daily(f"{start_lsn:016X}-00000001-{stamp}", first, stop)
+        daily = Daily(f"{start_lsn:016X}-{self.timeline:08X}-{stamp}", first, stop)
         backup = Backup(self.repository, daily.identifier)
         older = [] if day % 7 == 0 else self.written[-(day % 7) :]
         backup.bases = [b.identifier for b in older[-1:]]
@@ -98,7 +100,7 @@ class Dailies:
         backup.put_manifest(
             label="",
             server_version=150020,
-            timeline=1,
+            timeline=self.timeline,
             start_lsn=lsn_text(start_lsn),
             stop_lsn=lsn_text(start_lsn + SEGMENT),
             start_time=(stop - timedelta(minutes=4)).strftime("%Y-%m-%dT%H:%M:%SZ"),
@@ -113,19 +115,23 @@ class Dailies:
             walship_version="0.1.0",
             duration_ms=1,
         )
-        wal = self.tree / "wal/00000001"
+        wal = self.tree / f"wal/{self.timeline:08X}"
         wal.mkdir(parents=True, exist_ok=True)
         for i in range(SEGMENTS_A_DAY):
-            self.segments.append(segment_name(first + i))
+            self.segments.append(segment_name(first + i, self.timeline))
             (wal / self.segments[-1]).touch()
         self.backups.append(daily)
         self.written.append(backup)
 
+    def put_history(self, timeline: int, parent: int, segment: int) -> None:
+        """That timeline left its parent in that segment."""
+        name = f"wal/{timeline:08X}/{timeline:08X}.history"
+        line = f"{parent}\t{lsn_text(segment * SEGMENT + 0x100)}\tno reason\n"
+        self.repository.put(objects.KIND_WAL, name, [line.encode()])
+
     def fork(self, segment: int) -> None:
         """Timeline 2 leaves timeline 1 in that segment, and has three of its own."""
-        name = "wal/00000002/00000002.history"
-        line = f"1\t{lsn_text(segment * SEGMENT + 0x100)}\tno reason\n"
-        self.repository.put(objects.KIND_WAL, name, [line.encode()])
+        self.put_history(2, 1, segment)
         for number in range(segment, segment + 3):
             (self.tree / "wal/00000002" / segment_name(number, 2)).touch()
         self.hand_over()

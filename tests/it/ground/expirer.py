@@ -24,11 +24,13 @@ DAY = timedelta(days=1)
 class Expirer:
     """walship expire against a repository of dailies, at any time."""
 
-    def __init__(self, programs: Programs, config: Path, repo_dir: Path) -> None:
+    def __init__(
+        self, programs: Programs, config: Path, repo_dir: Path, timeline: int = 1
+    ) -> None:
         key = key_of(config.parent / "key")
         self.programs = programs
         self.config = config
-        self.dailies = Dailies(repo_dir, key)
+        self.dailies = Dailies(repo_dir, key, timeline)
 
     def add_days(self, count: int) -> None:
         for _ in range(count):
@@ -57,7 +59,9 @@ class Expirer:
         return run([*self.command, *args], user=roots.PG_USER, env=env)
 
     @contextlib.contextmanager
-    def held(self, *args: str) -> Iterator[Callable[[], Result]]:
+    def held(
+        self, *args: str, clock: Mapping[str, str] | None = None
+    ) -> Iterator[Callable[[], Result]]:
         """Stands still with its plan made and nothing done, until called.
 
         It shows the plan before it carries it out, and its output is a pipe
@@ -71,7 +75,7 @@ class Expirer:
             command,
             stdout=writer,
             stderr=subprocess.PIPE,
-            env=base_environment(clock_at(self.now)),
+            env=base_environment(clock or clock_at(self.now)),
             user=roots.PG_USER,
             group=roots.PG_USER,
             extra_groups=[],

@@ -50,7 +50,7 @@ class Faults:
     of handing over the answer, or, with mute, says nothing more; http answers
     with that status, early before the body was read.  These last three befall
     only requests whose "METHOD path" matches on, with conditional only those
-    that carry If-None-Match.  first limits everything to so many connections.
+    that carry If-None-Match, with whole none that carries Range.  first limits everything to so many connections.
     """
 
     delay_ms: float = 0
@@ -67,6 +67,7 @@ class Faults:
     early: bool = False
     on: str = ""
     conditional: bool = False
+    whole: bool = False
     first: int | None = None
 
 
@@ -297,6 +298,8 @@ class FaultProxy:
         if not (faults.http or faults.hang or faults.eat):
             return False
         if faults.conditional and "if-none-match" not in request.headers:
+            return False
+        if faults.whole and "range" in request.headers:
             return False
         return re.search(faults.on, f"{request.method} {request.path}") is not None
 

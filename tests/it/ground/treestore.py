@@ -28,6 +28,8 @@ class TreeStore(Scripted):
         self.modified = int(time.time())
         self.storage_class: Callable[[str], str] = lambda _: "STANDARD"
         self.replication: Callable[[str], str] = lambda _: ""
+        self.tells_time = True
+        self.refused = ""  # listings of what begins so, if it is set
         super().__init__([])
 
     def _files(self) -> Iterable[tuple[str, int]]:
@@ -53,20 +55,25 @@ class TreeStore(Scripted):
         url = urllib.parse.urlsplit(asked.path)
         query = dict(urllib.parse.parse_qsl(url.query, keep_blank_values=True))
         name = urllib.parse.unquote(url.path).removeprefix(f"/{BUCKET}").lstrip("/")
+        if self.refused and query.get("prefix", "").startswith(self.refused):
+            return answer(403, b"<Error><Code>AccessDenied</Code></Error>")
         if "list-type" in query:
-            return answer(200, self._list(query), f"Date: {formatdate(usegmt=True)}")
+            return answer(200, self._list(query), *self._date())
         at = bisect.bisect_left(self.names, name)
         if self.names[at : at + 1] != [name]:
             body = b"<Error><Code>NoSuchKey</Code></Error>"
             return answer(404, b"" if asked.method == "HEAD" else body)
         return self._object(name, asked)
 
+    def _date(self) -> list[str]:
+        return [f"Date: {formatdate(usegmt=True)}"] if self.tells_time else []
+
     def _object(self, name: str, asked: Asked) -> Say:
         path = self.tree / name
         data = path.read_bytes() if path.exists() else b""
         headers = [
             'ETag: "x"',
-            f"Date: {formatdate(usegmt=True)}",
+            *self._date(),
             f"Last-Modified: {formatdate(self.modified, usegmt=True)}",
             f"x-amz-storage-class: {self.storage_class(name)}",
         ]
