@@ -213,7 +213,7 @@ check_writable(const struct restore_place *place, const char *path,
 	size_t len = strlen(rest);
 
 	if (len == 0 && stat->st_uid != geteuid())
-		return err_set(err, ST_CONFIG, "\"%s\" belongs to another user", path);
+		return takeover_refuse_owner(path, err);
 	if (faccessat(AT_FDCWD, path, W_OK | X_OK, AT_EACCESS) != 0)
 		return err_set_errno(err, ST_CONFIG, errno,
 							 "cannot write \"%s\" in directory \"%s\"",
@@ -327,11 +327,25 @@ restore_location(const struct restore_request *request,
 	return tablespace->location;
 }
 
+static void
+list_locations(const struct plan *plan, char *out, size_t size)
+{
+	size_t len = 0;
+
+	(void) snprintf(out, size, "none");
+	for (size_t i = 0; i < plan->ntablespaces && len < size; i++)
+		len += (size_t) snprintf(out + len, size - len, "%s\"%s\"",
+								 i == 0 ? "" : ", ",
+								 plan->tablespaces[i].location);
+}
+
 /* A mapping that fits nothing is a mistake that would be noticed too late. */
 static enum status
 check_mappings(const struct restore_request *request, const struct plan *plan,
 			   struct err *err)
 {
+	char list[ERR_HINT_MAX / 2];
+
 	for (size_t i = 0; i < request->nmappings; i++)
 	{
 		bool used = false;
@@ -339,10 +353,12 @@ check_mappings(const struct restore_request *request, const struct plan *plan,
 		for (size_t j = 0; j < plan->ntablespaces; j++)
 			used = used || strcmp(plan->tablespaces[j].location,
 								  request->mappings[i].from) == 0;
-		if (!used)
-			return err_set(err, ST_CONFIG,
-						   "the backup has no tablespace at \"%s\"",
-						   request->mappings[i].from);
+		if (used)
+			continue;
+		err_set(err, ST_CONFIG, "the backup has no tablespace at \"%s\"",
+				request->mappings[i].from);
+		list_locations(plan, list, sizeof(list));
+		return err_hint(err, "Its tablespaces: %s.", list);
 	}
 	return ST_OK;
 }
@@ -432,6 +448,51 @@ check_apart(const struct restore_survey *survey, struct err *err)
 	return ST_OK;
 }
 
+/*
+ * With --delta what the backup does not have is removed: not what a restore
+ * itself needs, nor the next one.
+ */
+static enum status
+check_survives(const struct restore_survey *survey, const char *what,
+			   const char *path, struct err *err)
+{
+	char *real = path == NULL ? NULL : realpath(path, NULL);
+	enum status st = ST_OK;
+
+	for (size_t i = 0; real != NULL && st == ST_OK && i < survey->nplaces; i++)
+	{
+		const struct restore_place *place = &survey->places[i];
+
+		if (strlen(place->resolved) > strlen(real) ||
+			!overlap(place->resolved, real))
+			continue;
+		err_set(err, ST_CONFIG, "\"%s\" holds the %s, \"%s\"", place->path,
+				what, path);
+		st = err_hint(err, "All that the backup does not have is removed "
+						   "there.  Put that elsewhere first.");
+	}
+	free(real);
+	return st;
+}
+
+static enum status
+check_own_files(const struct config *cfg, const struct restore_survey *survey,
+				struct err *err)
+{
+	static const char scheme[] = "file://";
+	size_t len = sizeof(scheme) - 1;
+	const char *dir = strncmp(cfg->repository, scheme, len) == 0
+						  ? cfg->repository + len
+						  : NULL;
+	enum status st = check_survives(survey, "repository", dir, err);
+
+	if (st == ST_OK)
+		st = check_survives(survey, "key file", cfg->key_file, err);
+	if (st == ST_OK)
+		st = check_survives(survey, "configuration", cfg->path, err);
+	return st;
+}
+
 static enum status
 check_places(const struct repo *repo, const struct restore_request *request,
 			 const struct plan *plan, struct restore_survey *survey,
@@ -470,6 +531,8 @@ check_places(const struct repo *repo, const struct restore_request *request,
 	survey->nplaces = (size_t) (place - survey->places);
 	for (size_t i = 0; st == ST_OK && i < survey->nplaces; i++)
 		st = look_at(&survey->places[i], err);
+	if (st == ST_OK)
+		st = check_own_files(repo->cfg, survey, err);
 	return st == ST_OK ? check_apart(survey, err) : st;
 }
 

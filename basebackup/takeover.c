@@ -190,6 +190,14 @@ check_cluster(int dir, const char *path, uint64_t system_identifier,
 }
 
 enum status
+takeover_refuse_owner(const char *path, struct err *err)
+{
+	err_set(err, ST_CONFIG, "\"%s\" belongs to another user", path);
+	return err_hint(err, "The user that runs this, and will run the server, "
+						 "must own it.");
+}
+
+enum status
 takeover_check(const char *path, uint64_t system_identifier, bool force,
 			   struct err *err)
 {
@@ -204,7 +212,7 @@ takeover_check(const char *path, uint64_t system_identifier, bool force,
 		st =
 			err_set_errno(err, ST_IO, errno, "could not look at \"%s\"", path);
 	else if (stat.st_uid != geteuid())
-		st = err_set(err, ST_CONFIG, "\"%s\" belongs to another user", path);
+		st = takeover_refuse_owner(path, err);
 	if (st == ST_OK)
 		st = check_server(dir, path, err);
 	if (st == ST_OK && !force)
@@ -232,27 +240,31 @@ write_marker(int lock, const char *text, struct err *err)
 						 "could not write \"%s\"", TAKEOVER_MARKER);
 }
 
+/* Were "global" a link, what is behind it would be somebody else's. */
 static enum status
 remove_control(int dir, const char *path, struct err *err)
 {
-	int global;
+	int global =
+		openat(dir, "global", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	enum status st = ST_OK;
 
-	if ((unlinkat(dir, PLAN_CONTROL_FILE, 0) != 0 && errno != ENOENT &&
-		 errno != ENOTDIR) ||
-		(unlinkat(dir, PLAN_CONTROL_PENDING, 0) != 0 && errno != ENOENT &&
-		 errno != ENOTDIR))
-		return err_set_errno(err, ST_IO, errno,
-							 "could not remove pg_control of \"%s\"", path);
-	global = openat(dir, "global", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (global < 0)
-		return ST_OK;
-	if (fsync(global) != 0)
-		err_set_errno(err, ST_IO, errno, "could not flush \"%s/global\"",
-					  path);
-	else
-		err->status = ST_OK;
+	{
+		if (errno == ENOENT ||
+			(unlinkat(dir, "global", 0) == 0 && fsync(dir) == 0))
+			return ST_OK;
+		return err_set_errno(err, ST_IO, errno,
+							 "could not remove \"%s/global\"", path);
+	}
+	if ((unlinkat(dir, PLAN_CONTROL_FILE, 0) != 0 && errno != ENOENT) ||
+		(unlinkat(dir, PLAN_CONTROL_PENDING, 0) != 0 && errno != ENOENT))
+		st = err_set_errno(err, ST_IO, errno,
+						   "could not remove pg_control of \"%s\"", path);
+	else if (fsync(global) != 0)
+		st = err_set_errno(err, ST_IO, errno, "could not flush \"%s/global\"",
+						   path);
 	(void) close(global);
-	return err->status;
+	return st;
 }
 
 enum status

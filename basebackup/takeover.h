@@ -25,6 +25,9 @@
 extern enum status takeover_check(const char *path, uint64_t system_identifier,
 								  bool force, struct err *err) ERR_CHECK;
 
+/* Says so; ST_CONFIG. */
+extern enum status takeover_refuse_owner(const char *path, struct err *err);
+
 /*
  * Locks the directory fd, makes its marker durable, and removes pg_control.
  * *lock is to be closed at the end.  ST_CONFIG: another restore has it.

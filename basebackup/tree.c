@@ -120,8 +120,8 @@ tree_check_empty(const char *path, struct err *err)
 		return check_empty_fd(fd, path, err);
 	if (errno == ENOENT)
 		return ST_OK;
-	return err_set_errno(err, errno == ENOTDIR ? ST_CONFIG : ST_IO, errno,
-						 "could not open directory \"%s\"", path);
+	return err_set_errno(err, ST_IO, errno, "could not open directory \"%s\"",
+						 path);
 }
 
 /* mkdir -p */
@@ -373,8 +373,8 @@ tree_create(struct tree_cursor *cursor, size_t area, const char *path,
 
 	if (st != ST_OK)
 		return st;
-	fd = openat(cursor->dir, name,
-				O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	fd = openat(cursor->dir, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC,
+				0600);
 	if (fd < 0)
 		return fail(cursor, area, path, errno, "create file", err);
 	if (size > 0 && ftruncate(fd, (off_t) size) != 0)

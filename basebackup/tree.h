@@ -26,8 +26,8 @@ tree_new(size_t nareas, struct tree **out, struct err *err) ERR_CHECK;
 extern void tree_free(struct tree *tree);
 
 /*
- * ST_OK if path is an empty directory, or absent; else ST_CONFIG, with what
- * is the matter.  Changes nothing.
+ * ST_OK if path is an empty directory, or absent; ST_CONFIG: it is not empty;
+ * ST_IO: it is no directory, or cannot be read.  Changes nothing.
  */
 extern enum status
 tree_check_empty(const char *path, struct err *err) ERR_CHECK;

@@ -412,6 +412,7 @@ def test_tablespaces(site: Site, work_dir: Path, shared_dir: Path) -> None:
     assert f'directory "{old}" is not empty' in said and "--tablespace" in said
     said = site.refuse(f"--tablespace={shared_dir}/none={new}")
     assert f'no tablespace at "{shared_dir}/none"' in said
+    assert f'Its tablespaces: "{old}".' in said
     assert not new.exists()
 
     def escape(path: Path) -> str:

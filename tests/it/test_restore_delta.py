@@ -116,8 +116,11 @@ def test_differences(site: Site) -> None:
     assert copy.value(FINGERPRINT) == site.primary.value(FINGERPRINT)
 
 
-def test_after_the_copy_lived(site: Site) -> None:
-    """A server that was promoted and written to is brought back."""
+def test_after_the_copy_lived(site: Site, shared_dir: Path) -> None:
+    """A server that was promoted and written to is brought back.
+
+    What a link leads to stays, pg_control too, which is the first to go.
+    """
     site.load()
     site.backup()
     fresh = tree(site.restore(start=False).data)
@@ -127,8 +130,11 @@ def test_after_the_copy_lived(site: Site) -> None:
     copy.sql("create table more as select generate_series(1, 10000) n")
     assert "a server runs on" in refused_running(site, copy)
     copy.stop()
+    other = shared_dir / "global"
+    as_postgres(f"mv {copy.data}/global {other}; ln -s {other} {copy.data}/global")
+    kept = tree(other)
     delta(site, copy)
-    assert tree(copy.data) == fresh
+    assert tree(copy.data) == fresh and tree(other) == kept
 
 
 def refused_running(site: Site, copy: Cluster) -> str:
@@ -203,6 +209,19 @@ def test_refused(site: Site, new_cluster: ClusterFactory, shared_dir: Path) -> N
         site.primary.controldata()["Database system identifier"]
     )
     other.stop()
+
+    # What the next restore needs, by way of a link: first the repository.
+    home = site.config.parent
+    as_postgres(f"ln -s {home} {home}/around")
+    args = ["--dry-run", "--delta", "--force", f"--target-dir={home}/around"]
+    done = site.run("restore", *args)
+    assert done.status == 2 and "holds the repository, " in done.err
+    for name, word in (("key", "key file"), ("walship.conf", "configuration")):
+        apart = home / f"apart-{word[:3]}"
+        as_postgres(f"mkdir {apart}; mv {home}/{name} {apart}; ln -s {apart}/{name} {home}")
+        args[-1] = f"--target-dir={apart}"
+        done = site.run("restore", *args)
+        assert done.status == 2 and f'holds the {word}, "' in done.err
 
     # WAL that is nowhere else.
     status = other.data / "pg_wal/archive_status"

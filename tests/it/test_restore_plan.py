@@ -178,7 +178,13 @@ def test_places_that_cannot_be(site: Site, shared_dir: Path) -> None:
 
     run(["chown", "root:", closed]).check()
     assert f'in directory "{closed}": Permission denied' in refused(closed / "a/b")
-    assert f'"{closed}" belongs to another user' in refused(closed)
+    said = refused(closed)
+    assert f'"{closed}" belongs to another user' in said and "must own it" in said
+    as_postgres(f"touch {shared_dir}/file")
+    done = site.run("restore", f"--target-dir={shared_dir}/file")
+    assert done.status == 1
+    assert "Not a directory" in done.err and "HINT" not in done.err
+    (shared_dir / "file").unlink()
     within = refused(target, f"--link-wal={shared_dir}/link/wal")
     assert "lie within each other" in within
     beyond = refused(shared_dir / "absent/../target/new")

@@ -90,8 +90,8 @@ test_check_empty(void **state)
 	assert_int_equal(tree_create(cursor, 0, "f", 0, &err), ST_OK);
 	assert_int_equal(tree_check_empty(below("a"), &err), ST_CONFIG);
 	assert_non_null(strstr(err.message, "is not empty"));
-	assert_int_equal(tree_check_empty(below("a/f"), &err), ST_CONFIG);
-	assert_int_equal(tree_check_empty(below("a/f/g"), &err), ST_CONFIG);
+	assert_int_equal(tree_check_empty(below("a/f"), &err), ST_IO);
+	assert_int_equal(tree_check_empty(below("a/f/g"), &err), ST_IO);
 }
 
 static void
@@ -177,6 +177,68 @@ test_links(void **state)
 	assert_int_equal(access(below("x/d"), F_OK), -1);
 }
 
+/*
+ * A link that was put where a file of the tree was: what it leads to is
+ * neither opened nor changed, and only tree_look removes it.
+ */
+static void
+test_planted_links(void **state)
+{
+	struct stat st;
+	uint64_t size;
+	int fd;
+
+	(void) state;
+	assert_int_equal(tree_create(cursor, 1, "theirs", 3, &err), ST_OK);
+	assert_int_equal(
+		tree_symlink(cursor, 0, "file", below("x/y/b/theirs"), &err), ST_OK);
+	assert_int_equal(tree_open(cursor, 0, "file", &fd, &err), ST_IO);
+	assert_int_equal(tree_append(cursor, 0, "file", "x", &err), ST_IO);
+	assert_int_equal(tree_rename(cursor, 0, "file", "other", &err), ST_IO);
+	assert_true(S_ISLNK(mode_of("a/file")));
+	assert_int_equal(tree_look(cursor, 0, "file", &fd, &size, &err),
+					 ST_MISSING);
+	assert_int_equal(access(below("a/file"), F_OK), -1);
+	assert_int_equal(lstat(below("x/y/b/theirs"), &st), 0);
+	assert_int_equal(st.st_size, 3);
+
+	/* A directory on the way, and one to be made. */
+	assert_int_equal(tree_mkdir(cursor, 1, "d", 0700, &err), ST_OK);
+	assert_int_equal(tree_create(cursor, 1, "d/f", 0, &err), ST_OK);
+	assert_int_equal(tree_symlink(cursor, 0, "d", below("x/y/b/d"), &err),
+					 ST_OK);
+	assert_int_equal(tree_open(cursor, 0, "d/f", &fd, &err), ST_IO);
+	assert_int_equal(tree_look(cursor, 0, "d/f", &fd, &size, &err), ST_IO);
+	assert_int_equal(tree_finish(cursor, 0, "d/f", 0777, 1, &err), ST_IO);
+	assert_int_equal(tree_mkdir(cursor, 0, "d", 0750, &err), ST_IO);
+	assert_int_equal(mode_of("x/y/b/d") & 0777, 0700);
+	assert_int_equal(mode_of("x/y/b/d/f") & 0777, 0600);
+}
+
+/* What tree_look takes for a file of the tree. */
+static void
+test_look(void **state)
+{
+	char other[256];
+	uint64_t size = 0;
+	int fd;
+
+	(void) state;
+	assert_int_equal(tree_create(cursor, 0, "f", 7, &err), ST_OK);
+	assert_int_equal(tree_look(cursor, 0, "f", &fd, &size, &err), ST_OK);
+	assert_int_equal(size, 7);
+	assert_int_equal(close(fd), 0);
+	(void) snprintf(other, sizeof(other), "%s", below("a/g"));
+	assert_int_equal(link(below("a/f"), other), 0);
+	assert_int_equal(tree_look(cursor, 0, "f", &fd, &size, &err), ST_MISSING);
+	assert_int_equal(access(below("a/f"), F_OK), -1);
+	assert_int_equal(access(below("a/g"), F_OK), 0);
+	assert_int_equal(mkfifo(below("a/f"), 0600), 0);
+	assert_int_equal(tree_look(cursor, 0, "f", &fd, &size, &err), ST_MISSING);
+	assert_int_equal(access(below("a/f"), F_OK), -1);
+	assert_int_equal(tree_look(cursor, 0, "f", &fd, &size, &err), ST_MISSING);
+}
+
 static void
 test_append_and_rename(void **state)
 {
@@ -209,6 +271,8 @@ main(void)
 		WITH_TREE(test_files),
 		WITH_TREE(test_never_over),
 		WITH_TREE(test_links),
+		WITH_TREE(test_planted_links),
+		WITH_TREE(test_look),
 		WITH_TREE(test_append_and_rename),
 	};
 
