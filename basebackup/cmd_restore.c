@@ -97,7 +97,7 @@ tell_target(const struct restore_request *r,
 static void
 tell_archiving(const struct restore_request *r, const struct plan *plan)
 {
-	const char *mode = plan->settings.archive_mode;
+	const char *mode = plan_setting(plan, "archive_mode");
 
 	if (r->standby && mode != NULL && strcmp(mode, "always") == 0)
 		(void) puts("It archives all the time, as archive_mode was always.");
@@ -107,6 +107,33 @@ tell_archiving(const struct restore_request *r, const struct plan *plan)
 		(void) puts("It does not archive, so that it cannot disturb the "
 					"original's archive.  If it takes\nthe original's place: "
 					"ALTER SYSTEM RESET archive_mode, and restart it.");
+}
+
+/* The standbys that its commits would wait for; NULL: none. */
+static const char *
+awaited(const struct plan *plan)
+{
+	const char *names = plan_setting(plan, "synchronous_standby_names");
+
+	return names != NULL && *names != '\0' ? names : NULL;
+}
+
+/* What a copy that becomes a primary would do as the original does. */
+static void
+tell_inherited(const struct restore_request *r, const struct plan *plan)
+{
+	if (r->standby)
+		return;
+	if (awaited(plan) != NULL)
+		(void) printf("Its commits wait for standbys: "
+					  "synchronous_standby_names is \"%s\", as the original's "
+					  "was.\nIf there are none: ALTER SYSTEM SET "
+					  "synchronous_standby_names = '', and reload it.\n",
+					  awaited(plan));
+	if (plan->subscribes)
+		(void) puts("It has subscriptions, or had: as a primary it takes from "
+					"their publishers what the\noriginal should get.  Start a "
+					"copy with -c max_logical_replication_workers=0.");
 }
 
 /* Are there settings that the server's restore_command would not have? */
@@ -139,9 +166,10 @@ add_option(FILE *out, const char *name, const char *value)
 
 /* A configuration file, if it was stored. */
 static void
-add_config_option(FILE *out, const struct restore_request *r, const char *name,
-				  const char *path)
+add_config_option(FILE *out, const struct restore_request *r,
+				  const struct plan *plan, const char *name)
 {
+	const char *path = plan_setting(plan, name);
 	char *full = NULL;
 
 	if (path == NULL || asprintf(&full, "%s%s", r->config_dir, path) < 0)
@@ -155,7 +183,6 @@ add_config_option(FILE *out, const struct restore_request *r, const char *name,
 static char *
 start_line(const struct restore_request *r, const struct plan *plan)
 {
-	const struct plan_settings *s = &plan->settings;
 	char pg_ctl[64], *options = NULL, *line = NULL;
 	const char *words[8] = {pg_ctl, "-D", r->target_dir};
 	size_t n = 3, len;
@@ -170,9 +197,9 @@ start_line(const struct restore_request *r, const struct plan *plan)
 		return NULL;
 	if (plan->nconfigs > 0)
 	{
-		add_config_option(out, r, "config_file", s->config_file);
-		add_config_option(out, r, "hba_file", s->hba_file);
-		add_config_option(out, r, "ident_file", s->ident_file);
+		add_config_option(out, r, plan, "config_file");
+		add_config_option(out, r, plan, "hba_file");
+		add_config_option(out, r, plan, "ident_file");
 		/* That configuration names the original's data directory. */
 		add_option(out, "data_directory", r->target_dir);
 	}
@@ -219,11 +246,21 @@ tell_result(const struct restore_request *r,
 					  restore_location(r, &plan->tablespaces[i]));
 	tell_target(r, choice);
 	tell_archiving(r, plan);
+	tell_inherited(r, plan);
 	if (uses_environment())
 		(void) puts("Settings were taken from the environment: the server "
 					"needs the same variables.");
 	tell_next(r, plan);
 	(void) fflush(stdout);
+}
+
+static void
+json_part(struct json *json, const char *key, const char *text)
+{
+	if (text != NULL && text[0] != '\0')
+		json_path(json, key, text);
+	else
+		json_null(json, key);
 }
 
 static void
@@ -233,19 +270,13 @@ json_result(struct json *json, const struct restore_request *r,
 	char *line = start_line(r, plan);
 
 	json_bool(json, "archives", r->keep_archiving || r->standby);
+	json_part(json, "synchronous_standby_names",
+			  r->standby ? NULL : awaited(plan));
+	json_bool(json, "subscribes", !r->standby && plan->subscribes);
 	json_bool(json, "needs_environment", uses_environment());
 	if (line != NULL)
 		json_path(json, "start_command", line);
 	free(line);
-}
-
-static void
-json_part(struct json *json, const char *key, const char *text)
-{
-	if (text[0] != '\0')
-		json_path(json, key, text);
-	else
-		json_null(json, key);
 }
 
 /* The end of the object: how it went. */
@@ -259,9 +290,9 @@ print_json(struct json *json, bool dry_run, const struct err *failed,
 
 	json_bool(json, "dry_run", dry_run);
 	json_bool(json, "ok", failed == NULL);
-	json_part(json, "error", failed == NULL ? "" : failed->message);
-	json_part(json, "detail", failed == NULL ? "" : failed->detail);
-	json_part(json, "hint", failed == NULL ? "" : failed->hint);
+	json_part(json, "error", failed == NULL ? NULL : failed->message);
+	json_part(json, "detail", failed == NULL ? NULL : failed->detail);
+	json_part(json, "hint", failed == NULL ? NULL : failed->hint);
 	st = json_done(json, &text, &len, err);
 	if (st == ST_OK && (fwrite(text, 1, len, stdout) != len || fflush(stdout)))
 		st = err_set_errno(err, ST_IO, errno, "could not write the result");

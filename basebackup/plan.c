@@ -15,6 +15,9 @@
 
 #define DISK_BLOCK 4096 /* what a file is rounded up to on most disks */
 
+/* pg_subscription, empty until the first one; VACUUM FULL renames it. */
+#define SUBSCRIPTIONS "global/6100"
+
 /* While the manifest is read. */
 struct builder
 {
@@ -68,9 +71,9 @@ take_tablespace(void *arg, uint32_t oid, const char *location, struct err *err)
 }
 
 static enum status
-record_setting(struct plan *plan, const char *name, const char *value,
-			   struct err *err)
+take_setting(void *arg, const char *name, const char *value, struct err *err)
 {
+	struct plan *plan = ((struct builder *) arg)->plan;
 	struct plan_setting *grown;
 
 	/* Grows by doubling, at the powers of two. */
@@ -85,29 +88,6 @@ record_setting(struct plan *plan, const char *name, const char *value,
 	grown = &plan->recorded[plan->nrecorded++];
 	*grown = (struct plan_setting){strdup(name), strdup(value)};
 	return grown->name == NULL || grown->value == NULL ? nomem(err) : ST_OK;
-}
-
-static enum status
-take_setting(void *arg, const char *name, const char *value, struct err *err)
-{
-	struct plan_settings *s = &((struct builder *) arg)->plan->settings;
-	const struct
-	{
-		const char *name;
-		char **value;
-	} wanted[] = {{"archive_mode", &s->archive_mode},
-				  {"config_file", &s->config_file},
-				  {"hba_file", &s->hba_file},
-				  {"ident_file", &s->ident_file}};
-
-	if (record_setting(((struct builder *) arg)->plan, name, value, err) !=
-		ST_OK)
-		return err->status;
-	for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++)
-		if (strcmp(name, wanted[i].name) == 0 && *wanted[i].value == NULL &&
-			(*wanted[i].value = strdup(value)) == NULL)
-			return nomem(err);
-	return ST_OK;
 }
 
 /* The area of a path of the manifest; *rest is what is left of the path. */
@@ -254,6 +234,8 @@ take_file(void *arg, const struct manifest_entry *file, struct err *err)
 					   file->path);
 	if (strcmp(file->path, PLAN_CONTROL_FILE) == 0)
 		b->control = true;
+	else if (strcmp(file->path, SUBSCRIPTIONS) == 0)
+		b->plan->subscribes = file->size > 0;
 	return take_any_file(b, area, path, file, err);
 }
 
@@ -526,9 +508,5 @@ plan_free(struct plan *plan)
 		free(plan->recorded[i].value);
 	}
 	free(plan->recorded);
-	free(plan->settings.archive_mode);
-	free(plan->settings.config_file);
-	free(plan->settings.hba_file);
-	free(plan->settings.ident_file);
 	free(plan);
 }

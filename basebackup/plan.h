@@ -74,15 +74,6 @@ struct plan_pack
 	uint32_t frames[MANIFEST_FRAMES_MAX];
 };
 
-/* A setting of the server that a restore must know. */
-struct plan_settings
-{
-	char *archive_mode; /* NULL: not recorded */
-	char *config_file;
-	char *hba_file;
-	char *ident_file;
-};
-
 struct plan_setting
 {
 	char *name;
@@ -94,9 +85,10 @@ struct plan
 	struct backup_summary summary;
 	size_t ntablespaces;
 	struct plan_tablespace *tablespaces;
-	struct plan_settings settings;
 	size_t nrecorded; /* all settings of the server, as recorded */
 	struct plan_setting *recorded;
+
+	bool subscribes; /* pg_subscription has, or had, rows */
 
 	uint32_t nentries;
 	size_t nconfigs;

@@ -179,7 +179,7 @@ fetch_content(struct restore *r, struct err *err)
 static enum status
 complete_config(struct restore *r, struct err *err)
 {
-	const char *file = r->plan->settings.config_file;
+	const char *file = plan_setting(r->plan, "config_file");
 	char path[MANIFEST_PATH_MAX + 1];
 	const char *slash;
 

@@ -356,7 +356,10 @@ def test_backup_of_a_standby(site: Site) -> None:
 
 
 def test_inherited_settings_do_not_interfere(site: Site, shared_dir: Path) -> None:
-    """From postgresql.conf, a file it includes, and ALTER SYSTEM."""
+    """From postgresql.conf, a file it includes, and ALTER SYSTEM.
+
+    What a restore leaves as it was, and could surprise, it says.
+    """
     primary = site.primary
     included = primary.data / "more.conf"
     included.write_text("restore_command = 'false'\nhot_standby = off\n", "utf-8")
@@ -386,6 +389,23 @@ def test_inherited_settings_do_not_interfere(site: Site, shared_dir: Path) -> No
     assert marks(paused(site.restore(f"--target-time={moment.time}"))) == [1]
     assert marks(promoted(site.restore())) == [1, 2]
     assert not ended.exists()
+
+    said = site.run("restore", f"--target-dir={site.copy().data}").check().out
+    assert "wait for standbys" not in said and "subscriptions" not in said
+    primary.sql(
+        "create subscription s connection 'host=/nowhere' publication p"
+        " with (connect = false)"
+    )
+    primary.sql("alter system set synchronous_standby_names = 'nobody'")
+    primary.reload()
+    primary.wait_sql("select current_setting('synchronous_standby_names') = 'nobody'")
+    site.backup()
+    said = site.run("restore", f"--target-dir={site.copy().data}").check().out
+    assert 'synchronous_standby_names is "nobody"' in said
+    assert "It has subscriptions" in said
+    args = ["--standby", f"--target-dir={site.copy().data}"]
+    said = site.run("restore", *args).check().out
+    assert "wait for standbys" not in said and "subscriptions" not in said
 
 
 # --- tablespaces ------------------------------------------------------------------

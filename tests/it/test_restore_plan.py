@@ -126,6 +126,7 @@ def test_json(site: Site) -> None:
 
     done = asked()
     assert not done["dry_run"] and done["archives"] is False
+    assert done["synchronous_standby_names"] is None and not done["subscribes"]
     assert done["start_command"].endswith(f"pg_ctl -D {copy.data} start")
     assert "is not empty" in asked(status=2)["error"]
     copy.start()
