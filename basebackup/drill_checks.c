@@ -157,27 +157,11 @@ drill_connect(struct drill *d, const char *database, struct pgconn **out,
 								 .host = d->cluster.scratch.socket,
 								 .port = "5432",
 								 .ask = PG_PASSWORD_NEVER};
-	char *info = NULL;
-	size_t len;
-	FILE *text = open_memstream(&info, &len);
+	char *info = scratch_server_database(database);
 	enum status st;
 
-	/* A name alone might be taken for a connection string. */
-	if (text == NULL)
+	if (info == NULL)
 		return err_set(err, ST_NOMEM, "out of memory");
-	(void) fputs("dbname='", text);
-	for (; *database != '\0'; database++)
-	{
-		if (*database == '\'' || *database == '\\')
-			(void) fputc('\\', text);
-		(void) fputc(*database, text);
-	}
-	(void) fputs("'", text);
-	if (fclose(text) != 0)
-	{
-		free(info);
-		return err_set(err, ST_NOMEM, "out of memory");
-	}
 	options.dbname = info;
 	scratch_server_environment(d->cluster.server);
 	st = pgconn_open(&options, PG_ORDINARY, CONNECT_MS, out, err);

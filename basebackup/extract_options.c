@@ -13,7 +13,8 @@ static const char help[] =
 	"were.\n\n"
 	"Usage: walship extract [BACKUP | latest] --output=FILE [OPTION]...\n\n"
 	"What, one of:\n"
-	"  --table=DB.SCHEMA.TABLE  a dump of the table; repeatable\n"
+	"  --table=DB.SCHEMA.TABLE  a dump of the table, and of those below it;\n"
+	"                           repeatable\n"
 	"  --database=DB            a dump of the database\n"
 	"  --database=DB --query=SQL  what the query returns, as CSV\n\n"
 	"  --output=FILE            must not exist; - for standard output\n"
@@ -48,7 +49,7 @@ take_part(const char **text, char *out)
 {
 	const char *at = *text;
 	size_t len = 0;
-	bool quoted = false, any = false;
+	bool quoted = false;
 
 	for (; *at != '\0' && (quoted || *at != '.'); at++)
 	{
@@ -59,7 +60,6 @@ take_part(const char **text, char *out)
 		else if (c == '"')
 		{
 			quoted = !quoted;
-			any = true;
 			continue;
 		}
 		if (len + 1 == EXTRACT_NAME_MAX)
@@ -70,7 +70,7 @@ take_part(const char **text, char *out)
 	}
 	out[len] = '\0';
 	*text = at;
-	return !quoted && (len > 0 && (any || *out != '\0'));
+	return !quoted && len > 0;
 }
 
 /* Within double quotes pg_dump's patterns have no special characters. */
@@ -167,10 +167,12 @@ check(const struct extract_options *o)
 {
 	const char *program = o->common.program;
 
-	if (o->database[0] == '\0')
-		return cli_usage(program, "--table or --database is needed");
 	if (o->query != NULL && o->ntables > 0)
 		return cli_usage(program, "--table and --query do not go together");
+	if (o->database[0] == '\0')
+		return cli_usage(program, o->query != NULL
+									  ? "--query needs --database=DB"
+									  : "--table or --database is needed");
 	if (o->query != NULL && o->format != NULL)
 		return cli_usage(program, "--format is for a dump");
 	if (o->query != NULL && o->query[strspn(o->query, " \t\r\n;")] == '\0')

@@ -19,7 +19,6 @@
 #define POLL_MS    50
 #define STOP_MS    20000
 #define TAIL_BYTES 8192
-#define ARGS_MAX   32
 
 struct scratch_server
 {
@@ -105,13 +104,17 @@ read_tail(const char *path)
 	return text;
 }
 
-/* The last line with one of the words, else the last of all. */
+/*
+ * The last line with one of the words, else the last of all; *next is what
+ * follows it.
+ */
 static const char *
-find_cause(char *text)
+find_cause(char *text, char **next)
 {
 	static const char *const words[] = {
 		"PANIC:  ", "FATAL:  ", "ERROR:  ", "error: "};
 	const char *found = NULL;
+	char *end;
 
 	for (size_t i = 0; i < 4 && found == NULL; i++)
 		for (char *at = text; (at = strstr(at, words[i])) != NULL; at++)
@@ -123,8 +126,29 @@ find_cause(char *text)
 		found = last == NULL ? text : last + 1;
 		found += strspn(found, "0123456789. "); /* log_line_prefix */
 	}
-	text[(size_t) (strchrnul(found, '\n') - text)] = '\0';
+	end = text + (strchrnul(found, '\n') - text);
+	*next = *end == '\n' ? end + 1 : end;
+	*end = '\0';
 	return found;
+}
+
+/* The DETAIL that came with a cause; NULL: none. */
+static const char *
+find_detail(char *next)
+{
+	char *detail = strstr(next, "DETAIL:  ");
+	int lines = 0;
+
+	if (detail == NULL)
+		return NULL;
+
+	/* psql shows the line of the statement in between, and where in it. */
+	for (const char *at = next; at < detail; at++)
+		lines += *at == '\n';
+	if (lines > 2)
+		return NULL;
+	*strchrnul(detail, '\n') = '\0';
+	return detail + strlen("DETAIL:  ");
 }
 
 /* What wal-fetch said last, on a line of its own; NULL: nothing. */
@@ -144,11 +168,15 @@ explain(const char *what, const char *log, struct err *err)
 {
 	char *text = read_tail(log);
 	char *fetch = text == NULL ? NULL : find_fetch_error(text);
-	const char *cause = text == NULL ? "" : find_cause(text);
+	char *next = NULL;
+	const char *cause = text == NULL ? "" : find_cause(text, &next);
+	const char *detail = next == NULL ? NULL : find_detail(next);
 
 	err_set(err, ST_SERVER, "%s: %s%s%s", what,
 			*cause != '\0' ? cause : "it says nothing",
 			fetch != NULL ? "; " : "", fetch != NULL ? fetch : "");
+	if (detail != NULL)
+		err_detail(err, "%s", detail);
 	free(fetch);
 	free(text);
 	return err->status;
@@ -343,13 +371,75 @@ void
 scratch_server_environment(const struct scratch_server *server)
 {
 	static const char *const others[] = {
-		"PGHOSTADDR", "PGSERVICE", "PGOPTIONS",  "PGSSLMODE",
-		"PGDATABASE", "PGUSER",    "PGPASSFILE", "PGTARGETSESSIONATTRS"};
+		"PGHOSTADDR", "PGSERVICE",  "PGSSLMODE",           "PGDATABASE",
+		"PGUSER",     "PGPASSFILE", "PGTARGETSESSIONATTRS"};
 
 	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
 		(void) unsetenv(others[i]);
 	(void) setenv("PGHOST", server->options->scratch->socket, 1);
 	(void) setenv("PGPORT", "5432", 1);
+
+	/* What a database or a role has set for the original's sessions. */
+	(void) setenv("PGOPTIONS",
+				  "-c statement_timeout=0 -c session_preload_libraries="
+				  " -c local_preload_libraries=",
+				  1);
+}
+
+char *
+scratch_server_database(const char *name)
+{
+	char *info = NULL;
+	size_t len;
+	FILE *text = open_memstream(&info, &len);
+
+	if (text == NULL)
+		return NULL;
+	(void) fputs("dbname='", text);
+	for (; *name != '\0'; name++)
+	{
+		if (*name == '\'' || *name == '\\')
+			(void) fputc('\\', text);
+		(void) fputc(*name, text);
+	}
+	(void) fputc('\'', text);
+	if (fclose(text) == 0)
+		return info;
+	free(info);
+	return NULL;
+}
+
+static void
+free_words(char **words)
+{
+	for (size_t i = 0; words != NULL && words[i] != NULL; i++)
+		free(words[i]);
+	free(words);
+}
+
+/*
+ * The argv of a program; NULL without memory.  PostgreSQL's programs find
+ * their files by the path they are run by.
+ */
+static char **
+make_argv(const char *path, const char *const *args)
+{
+	size_t n = 0;
+	char **argv;
+
+	while (args[n] != NULL)
+		n++;
+	argv = calloc(n + 2, sizeof(*argv));
+	for (size_t i = 0; argv != NULL && i <= n; i++)
+	{
+		argv[i] = strdup(i == 0 ? path : args[i - 1]);
+		if (argv[i] == NULL)
+		{
+			free_words(argv);
+			return NULL;
+		}
+	}
+	return argv;
 }
 
 enum status
@@ -359,14 +449,9 @@ scratch_server_run(struct scratch_server *server, const char *program,
 {
 	const struct scratch *scratch = server->options->scratch;
 	char path[PATH_MAX + 64], log[PATH_MAX];
-	char *argv[ARGS_MAX + 2] = {NULL};
-	struct child child = {.path = path,
-						  .argv = argv,
-						  .in = -1,
-						  .out = fd,
-						  .log = log,
-						  .death = SIGKILL};
-	size_t n = 0;
+	char **argv;
+	struct child child = {
+		.path = path, .in = -1, .out = fd, .log = log, .death = SIGKILL};
 	enum status st;
 	int code = 0;
 	pid_t pid = -1;
@@ -374,11 +459,11 @@ scratch_server_run(struct scratch_server *server, const char *program,
 	(void) snprintf(path, sizeof(path), "%s/%s", server->options->bindir,
 					program);
 	(void) snprintf(log, sizeof(log), "%s/client.log", scratch->dir);
+	argv = make_argv(path, args);
+	if (argv == NULL)
+		return err_set(err, ST_NOMEM, "out of memory");
+	child.argv = argv;
 	st = make_input(scratch, input, &child.in, err);
-	/* PostgreSQL's programs find their files by the path they are run by. */
-	argv[n++] = strdup(path);
-	for (size_t i = 0; st == ST_OK && args[i] != NULL && n <= ARGS_MAX; i++)
-		argv[n++] = strdup(args[i]);
 	scratch_server_environment(server);
 	if (st == ST_OK)
 		st = start_child(&child, &pid, err);
@@ -386,8 +471,7 @@ scratch_server_run(struct scratch_server *server, const char *program,
 		st = wait_child(pid, server->options->cancel, &code, err);
 	if (st == ST_OK && code != 0)
 		st = explain(program, log, err);
-	for (size_t i = 0; i < n; i++)
-		free(argv[i]);
+	free_words(argv);
 	if (child.in >= 0)
 		(void) close(child.in);
 	return st;

@@ -78,6 +78,12 @@ struct scratch_milestones
 extern void scratch_server_milestones(const struct scratch_server *server,
 									  struct scratch_milestones *out);
 
+/*
+ * A database as PostgreSQL's clients take it, whatever its name; a name alone
+ * might be taken for a connection string.  Freed by free(), NULL: no memory.
+ */
+extern char *scratch_server_database(const char *name);
+
 /* The environment in which a client of this process finds it. */
 extern void scratch_server_environment(const struct scratch_server *server);
 

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <locale.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -79,6 +80,27 @@ put(FILE *out, const char *name, const char *value)
 		(void) fputc(*value, out);
 	}
 	(void) fputs("'\n", out);
+}
+
+/* As the original had it, unless the server would not start so. */
+static void
+put_recorded(FILE *out, const char *name, const char *value)
+{
+	locale_t locale;
+
+	if (strncmp(name, "lc_", 3) == 0)
+	{
+		locale = newlocale(LC_ALL_MASK, value, (locale_t) 0);
+		if (locale == (locale_t) 0)
+		{
+			log_warning("going on without the locale \"%s\" of %s, which this "
+						"host lacks",
+						value, name);
+			return;
+		}
+		freelocale(locale);
+	}
+	put(out, name, value);
 }
 
 /* A share of the memory, which a limit leaves. */
@@ -211,7 +233,7 @@ scratch_write_settings(const struct scratch_server_options *o, struct err *err)
 		const char *value = plan_setting(o->plan, recorded[i]);
 
 		if (value != NULL)
-			put(out, recorded[i], value);
+			put_recorded(out, recorded[i], value);
 	}
 	for (size_t i = 0; i < sizeof(fixed) / sizeof(fixed[0]); i++)
 		if (version >= fixed[i].since)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import time
@@ -75,6 +76,15 @@ def test_dropped_table(site: Site, scratch: Path, shared_dir: Path) -> None:
         """insert into sales."Big Orders" select g, md5(g::text)
            from generate_series(1, 500) g"""
     )
+    # A table below a table, and one below that.
+    primary.sql("create table sales.days (n int) partition by range (n)")
+    part = 'sales."Some ""Days"""'
+    bounds = "for values from (1) to (9)"
+    primary.sql(
+        f"create table {part} partition of sales.days {bounds} partition by range (n)"
+    )
+    primary.sql(f"create table sales.day partition of {part} {bounds}")
+    primary.sql("insert into sales.days values (7)")
     # It must neither listen, archive, nor wait for a standby that is not there.
     primary.sql("alter system set synchronous_standby_names = 'nobody'")
     primary.sql("alter system set listen_addresses = '*'")
@@ -85,7 +95,7 @@ def test_dropped_table(site: Site, scratch: Path, shared_dir: Path) -> None:
     primary.sql("insert into sales.\"Big Orders\" values (501, 'late')")
     rows = primary.sql('select * from sales."Big Orders" order by n')
     before = moment(site)
-    primary.sql('drop table sales."Big Orders"')
+    primary.sql('drop table sales."Big Orders", sales.days')
     site.settle()
     archived = primary.value("select archived_count from pg_stat_archiver")
 
@@ -94,6 +104,7 @@ def test_dropped_table(site: Site, scratch: Path, shared_dir: Path) -> None:
         site,
         scratch,
         '--table=Postgres.sales."Big Orders"',
+        "--table=postgres.SALES.Days",
         f"--target-time={before}",
         f"--output={output}",
     ).check()
@@ -101,6 +112,8 @@ def test_dropped_table(site: Site, scratch: Path, shared_dir: Path) -> None:
     assert empty(scratch)
     primary.psql(output.read_text(encoding="utf-8"))
     assert primary.sql('select * from sales."Big Orders" order by n') == rows
+    found = primary.sql("select tableoid::regclass::text, n from sales.days")
+    assert found == [("sales.day", 7)]
     assert primary.value("select archived_count from pg_stat_archiver") == archived
 
     query = "select current_setting(n) from (values ('listen_addresses'),"
@@ -126,18 +139,29 @@ def test_dropped_table(site: Site, scratch: Path, shared_dir: Path) -> None:
 
 
 def test_database(site: Site, scratch: Path, shared_dir: Path, repo_dir: Path) -> None:
-    site.primary.sql("create database shop")
-    site.primary.sql("create table t as select 7 as n", database="shop")
+    # A name that could be a connection string, or break one.
+    name = "user=x' Ünï\\C"
+    quoted = "'" + name.replace("\\", "\\\\").replace("'", "\\'") + "'"
+    site.primary.sql(f'create database "{name}"')
+    site.primary.sql("create table t as select 7 as n", database=quoted)
+    # Which would end every session, and every query of some length.
+    for setting in (
+        "session_preload_libraries = 'walship_none'",
+        "statement_timeout = '100ms'",
+    ):
+        site.primary.sql(f'alter database "{name}" set {setting}')
     site.backup()
     site.settle()
     output = shared_dir / "shop.dump"
-    args = ["--database=shop", "--format=custom", f"--output={output}"]
+    args = [f"--database={name}", "--format=custom", f"--output={output}"]
     extract(site, scratch, *args).check()
     assert output.read_bytes()[:5] == b"PGDMP"
     assert len(list(repo_dir.glob("*/report/*-extract"))) == 1
-    site.primary.sql("drop database shop")
-    site.primary.program("pg_restore", "--create", "--dbname=postgres", output).check()
-    assert site.primary.value("select n from t", database="shop") == 7
+    query = "--query=select n from t, pg_sleep(0.3)"
+    done = extract(site, scratch, f"--database={name}", query, "--output=-").check()
+    assert done.out == "n\n7\n"
+    site.primary.program("pg_restore", "--dbname=postgres", output).check()
+    assert site.primary.value("select n from t") == 7
 
     done = extract(site, scratch, *args)
     assert done.status == 2 and "could not create file" in done.err
@@ -195,6 +219,8 @@ def test_usage(site: Site) -> None:
         done = site.run("extract", *args)
         assert (done.status, done.out) == (2, ""), args
         assert done.err, args
+    done = site.run("extract", "--query=select 1", "--output=x")
+    assert done.status == 2 and "--query needs --database=DB" in done.err
 
 
 def test_failures_leave_nothing(
@@ -212,10 +238,15 @@ def test_failures_leave_nothing(
         assert not output.exists() and empty(scratch)
 
     table = "--table=postgres.public.marks"
-    fails("no matching tables were found", "--table=postgres.public.none")
+    # One that is there is not given without the other.
+    none = '--table=postgres."None".none'
+    fails('is no table "None"."none" in database "postgres" at', table, none)
+    fails("the shell has to let pass", none)
     fails('database "none" does not exist', "--database=none")
     query = ["--database=postgres", "--query=select 1/0"]
     fails("division by zero", *query)
+    query[1] = "--query=select 'x'::json"
+    fails('Token "x" is invalid.', *query)
     fails('role "nobody" does not exist', table, "--username=nobody")
     fails("lies behind the last", table, "--target-time=2099-01-01 00:00:00Z", status=2)
     fails("cannot find", table, f"--bindir={work_dir}", status=2)
@@ -250,17 +281,23 @@ def test_no_room(site: Site, work_dir: Path, shared_dir: Path) -> None:
         unmount(small)
 
 
-def test_missing_library(site: Site, scratch: Path, walship: Programs) -> None:
-    """One that the original preloaded, and this host lacks."""
+def test_missing_library(site: Site, scratch: Path, shared_dir: Path) -> None:
+    """One that the original preloaded, and this host lacks; and a locale."""
     site.load()
     site.mark(1)
     bindir = site.primary.root.bindir
     library = Path(f"{bindir}/../lib/walship_it.so").resolve()
     existing = library.with_name("passwordcheck.so")
     library.write_bytes(existing.read_bytes())
+    shutil.copytree("/usr/lib/locale/C.utf8", shared_dir / "xx_IT.utf8")
     try:
-        site.primary.configure({"shared_preload_libraries": "walship_it, auto_explain"})
-        site.primary.restart()
+        site.primary.configure(
+            {
+                "shared_preload_libraries": "walship_it, auto_explain",
+                "lc_monetary": "xx_IT.utf8",
+            }
+        )
+        site.primary.restart(env={"LOCPATH": str(shared_dir)})
         site.backup()
         site.settle()
         site.primary.stop()
@@ -272,11 +309,13 @@ def test_missing_library(site: Site, scratch: Path, walship: Programs) -> None:
         *(
             "--database=postgres",
             "--output=-",
-            "--query=select current_setting('shared_preload_libraries')",
+            "--query=select current_setting(n) from (values"
+            " ('shared_preload_libraries'), ('lc_monetary')) v (n)",
         ),
     ).check()
     assert 'going on without the library "walship_it"' in done.err
-    assert done.out.splitlines()[1] == "auto_explain"
+    assert 'going on without the locale "xx_IT.utf8" of lc_monetary' in done.err
+    assert done.out.splitlines()[1:] == ["auto_explain", "C"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
