@@ -218,7 +218,8 @@ def test_refused(site: Site, new_cluster: ClusterFactory, shared_dir: Path) -> N
     assert done.status == 2 and "holds the repository, " in done.err
     for name, word in (("key", "key file"), ("walship.conf", "configuration")):
         apart = home / f"apart-{word[:3]}"
-        as_postgres(f"mkdir {apart}; mv {home}/{name} {apart}; ln -s {apart}/{name} {home}")
+        as_postgres(f"mkdir {apart}; mv {home}/{name} {apart}")
+        as_postgres(f"ln -s {apart}/{name} {home}")
         args[-1] = f"--target-dir={apart}"
         done = site.run("restore", *args)
         assert done.status == 2 and f'holds the {word}, "' in done.err
