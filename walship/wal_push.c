@@ -231,6 +231,8 @@ run(struct session *session, const struct cli_common *common, const char *path,
 			session_choose_cluster(session, common, cluster, &cluster, err);
 	if (status == ST_OK)
 		status = archive(session, common, &pa, started_ms, &quick, err);
+	if (status != ST_OK && strstr(err->message, pa.name) == NULL)
+		(void) err_context(err, "could not archive file \"%s\"", path);
 	note_outcome(&pa, quick, status != ST_OK ? err : NULL, trouble);
 	push_ahead_close(&pa);
 	return status;

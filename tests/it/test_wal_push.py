@@ -602,6 +602,15 @@ def test_signals(
     silent(s3_archiver.push(SEGMENTS[0]))
 
 
+def test_failure_names_the_file(archiver: Archiver, repo_dir: Path) -> None:
+    """Whatever failed; the archiver's own lines are apart from ours."""
+    path = f"pg_wal/{SEGMENTS[0]}"
+    done = archiver.push(SEGMENTS[0], "--set=push_timeout=1ms")
+    one_line(done, f'could not archive file "{path}": the time allowed')
+    repo_dir.rename(repo_dir.with_name("away"))
+    one_line(archiver.push(SEGMENTS[0]), path, f'"{repo_dir}": No such file')
+
+
 def test_file_size_limit(archiver: Archiver) -> None:
     """A file that may not grow is an error, and no death by SIGXFSZ."""
     process = start_as_archiver(
