@@ -874,7 +874,7 @@ def test_repository_full(
             work_dir / "small.conf",
             repository=f"file://{small}",
             key_file=key_file,
-            command_timeout="2s",
+            command_timeout="5s",
         )
         cluster = archiving(config)
         done = Backup(walship, config, None).run(cluster)
@@ -944,7 +944,7 @@ def test_store_stays_away(
 ) -> None:
     cluster = archiving(s3_config)
     fault_proxy.set(http=503, on="PUT .*/pack/", headers="")
-    done = behind_proxy.run(cluster, "--set=command_timeout=2s")
+    done = behind_proxy.run(cluster, "--set=command_timeout=5s")
     assert done.status == 1 and done.out == ""
     assert "/pack/" in done.err and "503" in done.err
     assert "trying again" in done.err

@@ -366,31 +366,31 @@ def test_directory_removed_meanwhile(store: Store) -> None:
     directory = (store.root / KEY).parent
     # The first openat of a temporary file comes after getrandom; the C library
     # and libsodium may draw before, so every draw is slowed down.
-    with store.start_delayed_put("getrandom:delay_enter=1s") as process:
+    with store.start_delayed_put("getrandom:delay_enter=3s") as process:
         wait_for(directory.exists, "the put's directory")
         time.sleep(0.2)
         directory.rmdir()
-        assert process.wait(60) == 0
+        assert process.wait(180) == 0
     assert store.get() == CONTENT and store.leftovers() == []
 
 
 def test_lost_answer_of_link(store: Store) -> None:
     """The link was made, and its repetition says that it exists."""
-    with store.start_delayed_put("linkat:delay_enter=1s") as process:
+    with store.start_delayed_put("linkat:delay_enter=5s") as process:
         found = wait_for(store.leftovers, "the temporary file")
         # It is complete once its size is; then only the link is missing.
         wait_for(lambda: found[0].stat().st_size == len(CONTENT), "its content")
         os.link(found[0], store.root / KEY)
-        assert process.wait(60) == 0
+        assert process.wait(180) == 0
     assert store.get() == CONTENT and store.leftovers() == []
     assert (store.root / KEY).stat().st_nlink == 1
 
 
 def test_other_object_came_first(store: Store) -> None:
-    with store.start_delayed_put("linkat:delay_enter=1s") as process:
+    with store.start_delayed_put("linkat:delay_enter=5s") as process:
         wait_for(store.leftovers, "the temporary file")
         (store.root / KEY).write_bytes(b"the other's")
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=180)
         assert process.returncode == 1 and err.startswith(b"exists: ")
     assert store.get() == b"the other's" and store.leftovers() == []
 

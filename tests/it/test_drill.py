@@ -77,7 +77,7 @@ class Depot:
         """Nothing of it may be left, whatever comes of it."""
         scratch = self.place("s")
         done = self.site.primary.root.run(
-            self.argv(scratch, *args, config=config), cwd=scratch, timeout_s=120
+            self.argv(scratch, *args, config=config), cwd=scratch
         )
         assert_clean(scratch)
         return done
@@ -480,7 +480,7 @@ def test_killed(depot: Depot, number: int) -> None:
         depot.site.primary.root.run(again, cwd=scratch).check()
         assert list(scratch.iterdir()) == other and child.poll() is None
     os.kill(child.pid, number)
-    child.wait(60)
+    child.wait(180)
     wait_for(lambda: not servers(scratch), "its server ends")
     if number == signal.SIGKILL:
         assert list(scratch.iterdir()) == other
@@ -503,11 +503,11 @@ def test_disk_full(depot: Depot) -> None:
         sql = "select count(*) > 0 from (select repeat(md5(g::text), 9) t"
         sql += " from generate_series(1, 2000000) g order by t) x"
         argv = depot.argv(small, "--no-amcheck", f"--checks={depot.file(sql)}")
-        done = depot.site.primary.root.run(argv, cwd=small, timeout_s=120)
+        done = depot.site.primary.root.run(argv, cwd=small)
         assert done.status == 1 and "No space left on device" in done.err, done
         assert_clean(small)
         run(["mount", "-o", "remount,size=8m", small]).check()
-        done = depot.site.primary.root.run(argv, cwd=small, timeout_s=120)
+        done = depot.site.primary.root.run(argv, cwd=small)
         assert done.status == 2 and "there is not enough room" in done.err
         assert_clean(small)
     finally:

@@ -355,7 +355,7 @@ def test_killed(
         wait_for(lambda: servers(scratch), "its server")
         time.sleep(0.3)
     os.kill(child.pid, number)
-    child.wait(60)
+    child.wait(180)
     wait_for(lambda: not servers(scratch), "its server ends")
     left = list(scratch.iterdir())
     if number == signal.SIGKILL:

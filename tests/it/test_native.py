@@ -27,6 +27,9 @@ APART = {
 SETTINGS = {
     "allow_in_place_tablespaces": "on",
     "autovacuum": "off",
+    # No checkpoint but by a backup: where a standby restarts decides.
+    "max_wal_size": "16GB",
+    "checkpoint_timeout": "1h",
 }
 
 

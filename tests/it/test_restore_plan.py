@@ -225,9 +225,15 @@ def test_no_room(site: Site, work_dir: Path) -> None:
 # --- targets that cannot be reached -----------------------------------------------
 
 
+def only_the_test_commits(site: Site) -> None:
+    site.primary.configure({"autovacuum": "off"})
+    site.primary.restart()
+
+
 @pytest.mark.versions
 def test_time_behind_the_last_transaction(site: Site) -> None:
     site.load()
+    only_the_test_commits(site)
     site.backup()
     site.mark(1)
     site.settle()
@@ -253,9 +259,7 @@ def test_time_behind_the_last_transaction(site: Site) -> None:
 
 def test_no_transaction_after_the_backup(site: Site) -> None:
     site.load()
-    # Nothing but what the test itself does ends a transaction.
-    site.primary.configure({"autovacuum": "off"})
-    site.primary.restart()
+    only_the_test_commits(site)
     site.backup()
     target = site.primary.value("select clock_timestamp()::text")
     site.primary.sql("select pg_create_restore_point('x')")

@@ -315,7 +315,7 @@ def slow(site: Site, tmp: Path) -> tuple[Path, subprocess.Popen[bytes]]:
     child = subprocess.Popen(
         [
             *("strace", "-f", "-q", "-o", "/dev/null"),
-            *("-e", "trace=pwrite64", "-e", "inject=pwrite64:delay_enter=20000"),
+            *("-e", "trace=pwrite64", "-e", "inject=pwrite64:delay_enter=300000"),
             *(site.programs.path("walship"), "restore"),
             *(f"--config={site.config}", f"--target-dir={target}"),
         ],

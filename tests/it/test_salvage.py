@@ -39,6 +39,21 @@ def stored_bytes(stored: Stored, packs: list[str]) -> int:
     return sum(len(stored.load(name)) for name in packs)
 
 
+class Held(Chain):
+    """A primary that archives nothing while a file is there.
+
+    No backup ends before its WAL is archived.
+    """
+
+    @property
+    def hold(self) -> Path:
+        return self.config.with_name("hold")
+
+    @property
+    def push(self) -> str:
+        return f"while test -e {self.hold}; do sleep 0.1; done; {super().push}"
+
+
 class Attempt:
     """A backup under way, until it has stored so many packs."""
 
@@ -51,7 +66,6 @@ class Attempt:
         wait_for(
             lambda: len(packs_of(self.stored, self.backup)) >= npacks,
             f"{npacks} packs are stored",
-            deadline_s=120,
         )
 
     def die(self) -> str:
@@ -63,8 +77,8 @@ class Attempt:
 
 
 @pytest.fixture
-def chain(walship: Programs, new_cluster: ClusterFactory, dir_config: Path) -> Chain:
-    made = Chain(walship, new_cluster, dir_config, checksums=True)
+def chain(walship: Programs, new_cluster: ClusterFactory, dir_config: Path) -> Held:
+    made = Held(walship, new_cluster, dir_config, checksums=True)
     made.make_big()
     return made
 
@@ -93,13 +107,15 @@ def check_salvaged(chain: Chain, attempt: Attempt, made: str) -> None:
 
 
 @pytest.mark.versions(15, 17)
-def test_killed(chain: Chain, work_dir: Path) -> None:
+def test_killed(chain: Held, work_dir: Path) -> None:
     """The first backup, and expiry at its heels.
 
     Expiry takes the dead one for what it is while the next attempt uses it.
     """
+    chain.hold.touch()
     attempt = Attempt(chain, work_dir / "log", some(3))
     attempt.process.kill()
+    chain.hold.unlink()
     stored, dead = attempt.stored, attempt.packs()
     durable = stored_bytes(stored, dead)
     os.utime(stored.file(f"backup/{attempt.backup}/start"), (LONG_AGO, LONG_AGO))
@@ -112,7 +128,7 @@ def test_killed(chain: Chain, work_dir: Path) -> None:
     following.pause()
     expiry = chain.run("expire", "--keep-last=1", "--apply")
     following.resume()
-    wait_for(lambda: not following.running(), "the backup ends", deadline_s=120)
+    wait_for(lambda: not following.running(), "the backup ends")
     expiry.check()
     assert stored.exists(f"backup/{attempt.backup}/expired")
     assert packs_of(stored, attempt.backup) == dead
@@ -130,12 +146,14 @@ def test_killed(chain: Chain, work_dir: Path) -> None:
     assert saved <= report["stored_bytes"] - durable + SLACK
 
 
-def test_twice(chain: Chain, work_dir: Path) -> None:
+def test_twice(chain: Held, work_dir: Path) -> None:
     """The server goes during the second attempt; the third uses both."""
     base = chain.backup()
     chain.primary.sql("update big set i = -i")
+    chain.hold.touch()
     first = Attempt(chain, work_dir / "first", 1)
     first.process.kill()
+    chain.hold.unlink()
     second = Attempt(chain, work_dir / "second", 1)
     chain.primary.restart("immediate")
     wait_for(lambda: not second.process.running(), "the backup fails")
@@ -157,10 +175,12 @@ def test_twice(chain: Chain, work_dir: Path) -> None:
     assert {pack.backup for pack in full.packs} == {full.summary["id"]}
 
 
-def test_what_cannot_be_used(chain: Chain, work_dir: Path) -> None:
+def test_what_cannot_be_used(chain: Held, work_dir: Path) -> None:
     """A damaged pack is passed over; so is what is marked, or too old."""
+    chain.hold.touch()
     attempt = Attempt(chain, work_dir / "log", 2)
     attempt.process.kill()
+    chain.hold.unlink()
     path = attempt.stored.file(attempt.packs()[0])
     damaged = bytearray(path.read_bytes())
     damaged[200] ^= 1
@@ -176,15 +196,19 @@ def test_what_cannot_be_used(chain: Chain, work_dir: Path) -> None:
     chain.restored(made).start()
 
     chain.primary.sql("update big set i = -i")
+    chain.hold.touch()
     marked = Attempt(chain, work_dir / "marked", 1)
     marked.process.kill()
+    chain.hold.unlink()
     mark = marked.stored.file(f"backup/{marked.backup}/expired")
     mark.write_bytes(b"")
     chain.backup()
     assert chain.report()["salvaged_bytes"] == 0
 
     chain.primary.sql("update big set i = -i")
+    chain.hold.touch()
     Attempt(chain, work_dir / "old", 1).die()
+    chain.hold.unlink()
     chain.primary.sql("select pg_sleep(1)")
     with open(chain.config, "a", encoding="utf-8") as config:
         config.write("pack_max_age = 1s\n")
@@ -203,18 +227,19 @@ def test_a_chain_in_a_bucket(
 ) -> None:
     """The network goes; base, dead attempt and backup are one restore."""
     write_endpoint(s3_config, fault_proxy)
-    with open(s3_config, "a", encoding="utf-8") as config:
-        config.write("command_timeout = 2s\n")
     chain = Chain(walship, new_cluster, s3_config)
     chain.bucket = bucket
     chain.make_big()
     base = chain.backup()
     chain.primary.sql("update big set i = -i")
+    patient = s3_config.read_text()
+    s3_config.write_text(patient + "command_timeout = 8s\n")
     attempt = Attempt(chain, work_dir / "log", some(2))
     fault_proxy.set(hang=True, on="/pack/")
     fault_proxy.reset_connections()
-    wait_for(lambda: not attempt.process.running(), "the backup fails", deadline_s=120)
+    wait_for(lambda: not attempt.process.running(), "the backup fails")
     fault_proxy.clear()
+    s3_config.write_text(patient)
     made = chain.backup()
     assert chain.stored().manifest(made).summary["bases"] == [base]
     check_salvaged(chain, attempt, made)
@@ -249,7 +274,7 @@ def test_one_that_expires_meanwhile(
     bucket.put(stored.key(f"backup/{first}/expired"), b"")
     fault_proxy.clear()
     fault_proxy.reset_connections()
-    wait_for(lambda: not following.running(), "the backup ends", deadline_s=120)
+    wait_for(lambda: not following.running(), "the backup ends")
     begun = ids(stored) - known
     (made,) = set(stored.backups()) - known
     assert f"backup {first} expired meanwhile" in following.log.read_text()

@@ -87,7 +87,7 @@ test_retry_gives_up_in_time(void **state)
 
 	(void) state;
 	(void) err_set(&err, ST_RETRY, "store is down");
-	retry_init(&r, deadline_in(200, NULL), 1, 50);
+	retry_init(&r, deadline_in(1000, NULL), 1, 50);
 	while (retry_wait(&r, &err))
 		;
 	assert_true(r.attempt > 0);

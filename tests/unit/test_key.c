@@ -385,7 +385,7 @@ test_command_deadline(void **state)
 	/* What it started in its group goes with it. */
 	(void) snprintf(command, sizeof command,
 					"sleep 1000 & echo $! > %s; exec sleep 1000", file);
-	assert_int_equal(run(command, 300, &err), ST_DEADLINE);
+	assert_int_equal(run(command, 1000, &err), ST_DEADLINE);
 	f = fopen(file, "r");
 	assert_non_null(f);
 	assert_non_null(fgets(line, sizeof line, f));

@@ -173,7 +173,7 @@ test_group(void **state)
 	assert_int_equal(setenv("NOTIFY_FILE", file, 1), 0);
 	for (size_t i = 0; i < sizeof lasting / sizeof lasting[0]; i++)
 	{
-		assert_int_equal(run_with(lasting[i], "", 0, 300, &err), ST_DEADLINE);
+		assert_int_equal(run_with(lasting[i], "", 0, 1000, &err), ST_DEADLINE);
 		assert_gone(noted_pid());
 	}
 	assert_int_equal(run("sleep 1000 & echo $! > $NOTIFY_FILE", &err), ST_OK);
