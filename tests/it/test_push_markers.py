@@ -297,15 +297,15 @@ def test_another_boot(queue: Queue, repo_dir: Path, work_dir: Path) -> None:
     hide_repository(repo_dir)
     boot = work_dir / "boot_id"
     boot.write_text("01234567-89ab-cdef-0123-456789abcdef\n")
-    refused(push_booted(queue, boot, SECOND))
+    refused(push_booted(queue, boot, SECOND, "--set=push_timeout=1s"))
     succeeded(queue.archiver.push(SECOND))
 
 
-def push_booted(queue: Queue, boot: Path, name: str) -> Result:
+def push_booted(queue: Queue, boot: Path, name: str, *options: str) -> Result:
     """A call that is told of another boot, or of none."""
     boot.chmod(0o444)
     push = queue.archiver.programs.path("wal-push")
-    call = f"{push} --config={queue.archiver.config} --set=push_timeout=1s"
+    call = f"{push} --config={queue.archiver.config} {' '.join(options)}"
     script = (
         f"mount --bind {boot} {BOOT_ID} && cd {queue.archiver.data} && "
         f"exec setpriv --reuid={PG_USER} --regid={PG_USER} --clear-groups "
@@ -320,7 +320,7 @@ def test_no_boot(queue: Queue, repo_dir: Path, work_dir: Path) -> None:
     boot.touch()
     queue.ready(FIRST, SECOND, THIRD)
     succeeded(push_booted(queue, boot, FIRST))
-    wait_for(lambda: not queue.workers(), "end of the workers")
+    wait_for(lambda: not at_work_in(queue.archiver.data), "end of the workers")
     assert {path.name for path in repo_dir.rglob(f"{FIRST[:20]}*")} == {FIRST}
 
 

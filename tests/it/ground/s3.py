@@ -305,4 +305,11 @@ class Gateway:
         return str(json.loads(made)["Arn"])
 
     def delete_bucket(self, bucket: Bucket) -> None:
-        self._admin("bucket", "rm", f"--bucket={bucket.name}", "--purge-objects")
+        """A server that still archives may store one more object meanwhile."""
+        admin = ("radosgw-admin", "-c", self._conf, "-n", "client.rgw")
+        remove = ("bucket", "rm", f"--bucket={bucket.name}", "--purge-objects")
+
+        def removed() -> bool:
+            return run([*admin, *remove]).status == 0
+
+        wait_for(removed, f"the end of bucket {bucket.name}")
