@@ -19,6 +19,7 @@
 #include "common/secretfile.h"
 
 #define ID_CONTEXT "walship key id v1"
+#define ID_HEX     ((size_t) 2 * KEY_ID_BYTES)
 
 _Static_assert(KEY_BYTES >= crypto_generichash_blake2b_KEYBYTES_MIN &&
 				   KEY_BYTES <= crypto_generichash_blake2b_KEYBYTES_MAX,
@@ -53,8 +54,7 @@ compose(struct draft *draft, char *id_hex, struct err *err)
 	randombytes_buf(draft->key, sizeof draft->key);
 	if (key_derive_id(id, draft->key, err) != ST_OK)
 		return err->status;
-	(void) sodium_bin2hex(id_hex, (size_t) 2 * KEY_ID_BYTES + 1, id,
-						  sizeof id);
+	(void) sodium_bin2hex(id_hex, ID_HEX + 1, id, sizeof id);
 	(void) sodium_bin2hex(draft->key_hex, sizeof draft->key_hex, draft->key,
 						  sizeof draft->key);
 	(void) snprintf(
@@ -161,55 +161,12 @@ key_generate_file(const char *path, char *id_hex, struct err *err)
 #define FILE_MAX ((size_t) 1 << 20)
 #define MODE_ALL (S_IRWXU | S_IRWXG | S_IRWXO)
 
-/*
- * Writes text beside the file and renames it over: whoever reads meanwhile has
- * the old or the new one, whole.  Owner and mode stay.  The name beside also
- * keeps two changes apart.
- */
-static enum status
-replace_file(const char *path, const struct stat *old, const char *text,
-			 struct err *err)
-{
-	char beside[PATH_MAX];
-	enum status status = ST_OK;
-	int n = snprintf(beside, sizeof beside, "%s.new", path);
-	int fd;
-
-	if (n < 0 || (size_t) n >= sizeof beside)
-		return err_set(err, ST_CONFIG, "the name \"%s\" is too long", path);
-	fd = open(beside, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
-			  S_IRUSR | S_IWUSR);
-	if (fd < 0)
-		return err_set_errno(err, errno == EEXIST ? ST_EXISTS : ST_IO, errno,
-							 "could not create file \"%s\"", beside);
-	if ((old->st_uid != geteuid() || old->st_gid != getegid()) &&
-		fchown(fd, old->st_uid, old->st_gid) != 0)
-		status = err_set_errno(err, ST_IO, errno,
-							   "could not give \"%s\" the owner of \"%s\"",
-							   beside, path);
-	if (status == ST_OK && fchmod(fd, old->st_mode & MODE_ALL) != 0)
-		status = err_set_errno(err, ST_IO, errno,
-							   "could not set the mode of \"%s\"", beside);
-	if (status == ST_OK)
-		status = write_all(fd, beside, text, err);
-	if (close(fd) != 0 && status == ST_OK)
-		status = err_set_errno(err, ST_IO, errno,
-							   "could not close file \"%s\"", beside);
-	if (status == ST_OK && rename(beside, path) != 0)
-		status =
-			err_set_errno(err, ST_IO, errno, "could not replace \"%s\"", path);
-	if (status != ST_OK)
-	{
-		(void) unlink(beside);
-		return status;
-	}
-	return sync_parent(path, err);
-}
-
 /* A key file that is being changed: what it was, and room for a key more. */
 struct change
 {
 	char path[PATH_MAX]; /* without symbolic links */
+	char beside[PATH_MAX];
+	int fd; /* of the file beside */
 	struct secret_file old;
 	char *text; /* secret memory */
 	size_t room;
@@ -219,9 +176,38 @@ struct change
 static void
 change_end(struct change *c)
 {
+	if (c->fd >= 0)
+	{
+		(void) close(c->fd);
+		(void) unlink(c->beside);
+	}
 	secret_free(c->text);
 	keyring_free(c->ring);
 	secret_file_free(&c->old);
+}
+
+/*
+ * The file beside is made before the old one is read: of two changes at the
+ * same time the second would else take away the key that the first has added.
+ */
+static enum status
+make_beside(struct change *c, struct err *err)
+{
+	int n = snprintf(c->beside, sizeof c->beside, "%s.new", c->path);
+
+	if (n < 0 || (size_t) n >= sizeof c->beside)
+		return err_set(err, ST_CONFIG, "the name \"%s\" is too long", c->path);
+	c->fd =
+		open(c->beside, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
+			 S_IRUSR | S_IWUSR);
+	if (c->fd >= 0)
+		return ST_OK;
+	if (errno != EEXIST)
+		return err_set_errno(err, ST_IO, errno, "could not create file \"%s\"",
+							 c->beside);
+	(void) err_set(err, ST_EXISTS, "file \"%s\" exists already", c->beside);
+	return err_hint(err, "Another keygen is changing the keys, or has been "
+						 "killed: if none runs, remove that file.");
 }
 
 /* On failure there is nothing to end. */
@@ -231,14 +217,17 @@ change_begin(struct change *c, const char *path, struct err *err)
 	void *memory;
 	enum status status;
 
-	*c = (struct change){.text = NULL};
+	*c = (struct change){.fd = -1};
 	if (realpath(path, c->path) == NULL)
 		return err_set_errno(err, errno == ENOENT ? ST_MISSING : ST_IO, errno,
 							 "could not find file \"%s\"", path);
-	status = secret_file_read(c->path, FILE_MAX, &c->old, err);
-	if (status != ST_OK)
-		return status;
-	status = secret_file_check(&c->old, path, err);
+	status = make_beside(c, err);
+	if (status == ST_OK)
+		status = secret_file_read(c->path, FILE_MAX, &c->old, err);
+	if (status == ST_OK)
+		status = secret_file_check(&c->old, path, err);
+	if (status == ST_OK && memchr(c->old.text, '\0', c->old.len) != NULL)
+		status = err_set(err, ST_CONFIG, "file \"%s\" is no text", path);
 	if (status == ST_OK)
 		status = keyring_parse(path, c->old.text, c->old.len, &c->ring, err);
 	c->room = c->old.len + sizeof(struct draft) + 2;
@@ -251,17 +240,50 @@ change_begin(struct change *c, const char *path, struct err *err)
 	return status;
 }
 
-/* Nothing is written that could not be read again. */
+/* Owner and mode are those of the old file. */
+static enum status
+write_beside(const struct change *c, struct err *err)
+{
+	const struct stat *old = &c->old.stat;
+
+	if ((old->st_uid != geteuid() || old->st_gid != getegid()) &&
+		fchown(c->fd, old->st_uid, old->st_gid) != 0)
+		return err_set_errno(err, ST_IO, errno,
+							 "could not give \"%s\" the owner of \"%s\"",
+							 c->beside, c->path);
+	if (fchmod(c->fd, old->st_mode & MODE_ALL) != 0)
+		return err_set_errno(err, ST_IO, errno,
+							 "could not set the mode of \"%s\"", c->beside);
+	return write_all(c->fd, c->beside, c->text, err);
+}
+
+/*
+ * Renames the new text over the old, so that whoever reads meanwhile has one
+ * of them, whole.  Nothing is written that could not be read again.
+ */
 static enum status
 change_commit(struct change *c, const char *path, struct err *err)
 {
 	struct keyring *ring = NULL;
 	enum status status =
 		keyring_parse(path, c->text, strlen(c->text), &ring, err);
+	int fd = c->fd;
 
 	keyring_free(ring);
 	if (status == ST_OK)
-		status = replace_file(c->path, &c->old.stat, c->text, err);
+		status = write_beside(c, err);
+	if (status != ST_OK)
+		return status;
+	c->fd = -1;
+	if (close(fd) != 0)
+		status = err_set_errno(err, ST_IO, errno,
+							   "could not close file \"%s\"", c->beside);
+	else if (rename(c->beside, c->path) != 0)
+		status = err_set_errno(err, ST_IO, errno, "could not replace \"%s\"",
+							   c->path);
+	if (status == ST_OK)
+		return sync_parent(c->path, err);
+	(void) unlink(c->beside);
 	return status;
 }
 
@@ -294,24 +316,50 @@ key_add_to_file(const char *path, char *id_hex, struct err *err)
 	return status;
 }
 
+/* The id in a key's line, which key.c has taken; NULL: it is no key's. */
+static const char *
+line_id(const char *line)
+{
+	const size_t magic = sizeof KEY_LINE_MAGIC - 1;
+
+	if (strncmp(line, KEY_LINE_MAGIC, magic) != 0)
+		return NULL;
+	return line + magic + strspn(line + magic, " \t");
+}
+
 /* Where the line of a key begins; id_hex NULL: of the first one. */
 static const char *
 find_line(const char *text, const char *id_hex)
 {
-	const char magic[] = KEY_LINE_MAGIC " ";
-	size_t id_len = (size_t) 2 * KEY_ID_BYTES;
-
 	while (text != NULL && *text != '\0')
 	{
-		if (strncmp(text, magic, sizeof magic - 1) == 0 &&
-			(id_hex == NULL ||
-			 strncmp(text + sizeof magic - 1, id_hex, id_len) == 0))
+		const char *id = line_id(text);
+
+		if (id != NULL && (id_hex == NULL || strncmp(id, id_hex, ID_HEX) == 0))
 			return text;
 		text = strchr(text, '\n');
 		if (text != NULL)
 			text++;
 	}
 	return NULL;
+}
+
+static enum status
+no_such_key(const char *path, const char *id_hex, const char *text,
+			struct err *err)
+{
+	char ids[ERR_DETAIL_MAX] = "";
+	size_t len = 0;
+
+	for (; len + ID_HEX + 2 < sizeof ids &&
+		   (text = find_line(text, NULL)) != NULL;
+		 text += strcspn(text, "\n"))
+		len += (size_t) snprintf(ids + len, sizeof ids - len, "%s%.*s",
+								 len > 0 ? ", " : "", (int) ID_HEX,
+								 line_id(text));
+	(void) err_set(err, ST_MISSING, "file \"%s\" has no key \"%s\"", path,
+				   id_hex);
+	return err_detail(err, "It has %s.", ids);
 }
 
 enum status
@@ -325,11 +373,10 @@ key_use_in_file(const char *path, const char *id_hex, struct err *err)
 	if (status != ST_OK)
 		return status;
 	first = find_line(c.old.text, NULL);
-	if (strlen(id_hex) == (size_t) 2 * KEY_ID_BYTES)
+	if (strlen(id_hex) == ID_HEX)
 		line = find_line(c.old.text, id_hex);
-	if (line == NULL || first == NULL)
-		status = err_set(err, ST_MISSING, "file \"%s\" has no key \"%s\"",
-						 path, id_hex);
+	if (line == NULL)
+		status = no_such_key(path, id_hex, c.old.text, err);
 	else if (line != first)
 	{
 		size_t before = (size_t) (first - c.old.text);

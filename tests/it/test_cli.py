@@ -120,7 +120,9 @@ def test_a_key_file_that_is_not_changed(walship: Programs, work_dir: Path) -> No
         assert done.status in (1, 2) and path.read_bytes() == before
         return done.err
 
-    assert "has no key" in refused("--use", "0123456789abcdef", path)
+    (key,) = _keys(path)
+    none = refused("--use", "0123456789abcdef", path)
+    assert "has no key" in none and f"It has {key}." in none
     assert "has no key" in refused("--use", "", path)
     assert "exclude each other" in refused("--use", "x", "--add", path)
     assert "could not find" in refused("--add", work_dir / "absent")
@@ -133,6 +135,35 @@ def test_a_key_file_that_is_not_changed(walship: Programs, work_dir: Path) -> No
     path.write_bytes(before + b"nonsense\n")
     before = path.read_bytes()
     assert "line 5" in refused("--add", path)
+    assert not (work_dir / "keys.new").exists()
+    # Nothing is read before it is sure that nobody else changes it.
+    (work_dir / "keys.new").touch()
+    assert "if none runs, remove that file" in refused("--add", path)
+    (work_dir / "keys.new").unlink()
+    path.write_bytes(before.replace(b"nonsense", b"# \0 and more"))
+    before = path.read_bytes()
+    assert "is no text" in refused("--add", path)
+
+
+def test_keys_with_other_blanks(walship: Programs, work_dir: Path) -> None:
+    """Lines are as a hand has laid them out: the first is the one that seals."""
+    path = work_dir / "keys"
+    ids = [walship.run("walship", "keygen", path).check().out.strip()]
+    for _ in range(2):
+        added = walship.run("walship", "keygen", "--add", path).check()
+        ids.append(added.out.strip())
+    text = path.read_text()
+    text = text.replace(f"v1 {ids[0]} ", f"v1\t{ids[0]} \t")
+    text = text.replace(f"v1 {ids[2]} ", f"v1  {ids[2]}  ")
+    path.write_text(text)
+
+    def order() -> list[str]:
+        lines = path.read_text().splitlines()
+        return [line.split()[1] for line in lines if line.startswith("walship-key")]
+
+    for use, wanted in ((1, [1, 0, 2]), (2, [2, 1, 0]), (0, [0, 2, 1])):
+        walship.run("walship", "keygen", "--use", ids[use], path).check()
+        assert order() == [ids[n] for n in wanted]
 
 
 def _push(walship: Programs, config: Path, work_dir: Path, **env: str) -> str:
