@@ -23,6 +23,10 @@
 /* A killed process that hangs in the kernel is left to itself after that. */
 #define REAP_MS 1000
 
+/* A shell's exit codes. */
+#define NOT_EXECUTABLE 126
+#define NOT_FOUND      127
+
 struct program
 {
 	char *const *argv;
@@ -236,13 +240,19 @@ end_group(pid_t pid)
 static enum status
 judge_exit(const char *what, int wait_status, struct err *err)
 {
+	int code;
+
 	if (WIFEXITED(wait_status) && WEXITSTATUS(wait_status) == 0)
 		return ST_OK;
 	if (WIFSIGNALED(wait_status))
 		return err_set(err, ST_IO, "%s was ended by signal %d", what,
 					   WTERMSIG(wait_status));
-	return err_set(err, ST_IO, "%s failed with exit code %d", what,
-				   WEXITSTATUS(wait_status));
+	code = WEXITSTATUS(wait_status);
+	(void) err_set(err, ST_IO, "%s failed with exit code %d", what, code);
+	if (code == NOT_EXECUTABLE || code == NOT_FOUND)
+		(void) err_hint(err, "So says a shell of a program that it %s.",
+						code == NOT_FOUND ? "cannot find" : "may not run");
+	return err->status;
 }
 
 struct child

@@ -150,9 +150,15 @@ test_outcomes(void **state)
 	(void) state;
 	assert_int_equal(run("exit 3", &err), ST_IO);
 	assert_string_equal(err.message, "notify_command failed with exit code 3");
+	assert_string_equal(err.hint, "");
 	assert_int_equal(run("/no/such/program", &err), ST_IO);
 	assert_string_equal(err.message,
 						"notify_command failed with exit code 127");
+	assert_non_null(strstr(err.hint, "cannot find"));
+	assert_int_equal(run("/dev/null", &err), ST_IO);
+	assert_string_equal(err.message,
+						"notify_command failed with exit code 126");
+	assert_non_null(strstr(err.hint, "may not run"));
 	assert_int_equal(run("kill -9 $$", &err), ST_IO);
 	assert_string_equal(err.message, "notify_command was ended by signal 9");
 	assert_int_equal(run("head -c 5000000 /dev/zero", &err), ST_OK);
