@@ -94,9 +94,9 @@ run(const struct s3_cred_context *context, const struct s3_cred_source *source,
 		secret_free(text);
 	}
 	else if (status == ST_DEADLINE && deadline_left_ms(context->deadline) > 0)
-		status =
-			err_set(err, ST_RETRY,
-					"credential_process did not end within %d ms", TIMEOUT_MS);
+		status = err_set(err, ST_RETRY,
+						 "credential_process did not end within %d s",
+						 TIMEOUT_MS / 1000);
 
 	/* What it failed at may have passed when it is run again. */
 	else if (status == ST_IO)

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from ground.clock import clock_fast
 from ground.credentials import Lent, Service, instance, signer, store, sts
 from ground.host import Result, free_ports, process_alive, wait_for
 from ground.scripted import Asked, Say, answer
@@ -478,6 +479,16 @@ def test_a_process_without_end(push: Push, tmp_path: Path) -> None:
     assert status(refused) == "deadline"
     pid = int((tmp_path / "pid").read_text(encoding="ascii"))
     wait_for(lambda: not process_alive(pid), "the end of what it started")
+
+
+def test_a_process_within_a_minute(push: Push, tmp_path: Path) -> None:
+    """Whatever time there is: a minute passes in a fraction of a second."""
+    program = process(tmp_path / "program", "exec sleep 1000000\n")
+    push.files(tmp_path, config=f"[default]\ncredential_process = {program}\n")
+    push.env |= clock_fast(300)
+    refused = push("--once", "--timeout", "100000000", "put", "k")
+    assert status(refused) == "retry"
+    assert "credential_process did not end within 60 s" in refused.err
 
 
 # --- containers -------------------------------------------------------------------
