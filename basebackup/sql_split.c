@@ -166,6 +166,24 @@ trim_line(const struct cursor *c, size_t *at)
 	return end - *at;
 }
 
+/* A name as psql takes it: quoted, or up to the first blank or semicolon. */
+static bool
+trim_name(const char *text, size_t *at, size_t *len)
+{
+	const char *name = text + *at;
+
+	while (*len > 0 && (name[*len - 1] == ';' || is_space(name[*len - 1])))
+		(*len)--;
+	if (*len > 2 && name[0] == '"' && name[*len - 1] == '"')
+	{
+		(*at)++;
+		*len -= 2;
+		return memchr(name + 1, '"', *len) == NULL;
+	}
+	return *len > 0 && memchr(name, ' ', *len) == NULL &&
+		   memchr(name, '"', *len) == NULL;
+}
+
 static enum status
 take_connect(struct cursor *c, struct sql_statement *out, struct err *err)
 {
@@ -180,8 +198,7 @@ take_connect(struct cursor *c, struct sql_statement *out, struct err *err)
 			continue;
 		out->database_at = c->at + n;
 		out->database_len = trim_line(c, &out->database_at);
-		if (out->database_len == 0 ||
-			memchr(c->text + out->database_at, ' ', out->database_len) != NULL)
+		if (!trim_name(c->text, &out->database_at, &out->database_len))
 			break;
 		skip_line(c);
 		return ST_OK;

@@ -77,9 +77,20 @@ test_names(void **state)
 static void
 test_databases(void **state)
 {
+	static const char *const wrong[] = {
+		"\\c ;",     "\\c \"\"",        "\\c \"a\"\"b\"",
+		"\\c \"a b", "\\c \"a\" \"b\"", "\\c \"",
+	};
+
 	(void) state;
 	check("a;\n\\connect shop\nb;c;\n\\c  other \n-- n\nd",
 		  "1[]|a\n3[shop]|b\n3[shop]|c\n6[other]n|d\n");
+	check("\\c shop;\na;\n\\connect \"my Shop\" ;\nb",
+		  "2[shop]|a\n4[my Shop]|b\n");
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
+		check(wrong[i],
+			  "line 1: of psql's commands only \\connect DATABASE is "
+			  "known");
 	check("\\c\na", "line 1: of psql's commands only \\connect DATABASE is "
 					"known");
 	check("a;\n\\connect x y\n", "1[]|a\nline 2: of psql's commands only "
