@@ -171,13 +171,29 @@ drill(struct drill *d, const struct drill_options *o, int page,
 	return st;
 }
 
+/*
+ * As whoever started us.  What is wrong with them fails the drill, whose user
+ * is a timer: nobody may read what it prints.
+ */
+static enum status
+take_files(struct drill *d, const struct drill_options *o, int *page,
+		   struct err *err)
+{
+	enum status st = ST_OK;
+
+	if (o->html != NULL)
+		st = open_page(o->html, page, err);
+	if (st == ST_OK && o->checks != NULL)
+		st = drill_checks_read(o->checks, &d->checks, err);
+	return st;
+}
+
 int
 cmd_drill(int argc, char **argv)
 {
 	struct drill_options *o = malloc(sizeof(*o));
 	struct drill *d = calloc(1, sizeof(*d));
-	struct err err;
-	enum status st = ST_OK;
+	struct err err, refused;
 	int code, page = -1;
 
 	if (o == NULL || d == NULL)
@@ -193,13 +209,9 @@ cmd_drill(int argc, char **argv)
 		d->random_backup = o->random_backup;
 		d->random_target = o->random_target;
 		d->amcheck = !o->no_amcheck;
-		if (o->checks != NULL)
-			st = drill_checks_read(o->checks, &d->checks, &err);
-		if (st == ST_OK && o->html != NULL)
-			st = open_page(o->html, &page, &err);
-		if (st == ST_OK)
-			st = drill(d, o, page, &err);
-		code = st == ST_OK ? 0 : cli_fail(&err);
+		if (take_files(d, o, &page, &refused) != ST_OK)
+			d->refused = &refused;
+		code = drill(d, o, page, &err) == ST_OK ? 0 : cli_fail(&err);
 		scratch_cluster_close(&d->cluster);
 	}
 	if (page >= 0)

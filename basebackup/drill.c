@@ -162,6 +162,11 @@ drill_run(struct drill *d, const struct cli_common *common,
 	d->start_ms = clock_real_ms();
 	d->clock_ms = clock_now_ms();
 	st = scratch_cluster_open(&d->cluster, common, options, err);
+	if (d->refused != NULL)
+	{
+		*err = *d->refused;
+		st = err->status;
+	}
 	d->cluster.request.cancel = cli_cancel();
 	for (enum drill_phase p = DRILL_PREPARE; st == ST_OK && p < DRILL_PHASES;
 		 p++)

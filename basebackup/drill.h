@@ -68,6 +68,7 @@ struct drill
 	bool random_target;
 	bool amcheck;
 	struct drill_checks checks;
+	const struct err *refused; /* why there is nothing to do; or NULL */
 
 	/* What came of it, as far as it came. */
 	struct scratch_cluster cluster;

@@ -14,6 +14,7 @@
 #include "common/log.h"
 
 #define FILE_MAX    (1 << 20)
+#define MARK        "\xEF\xBB\xBF" /* some editors begin UTF-8 with it */
 #define NAME_BYTES  80
 #define VALUE_BYTES 40
 #define CONNECT_MS  30000
@@ -123,6 +124,8 @@ drill_checks_read(const char *path, struct drill_checks *out, struct err *err)
 
 	if (st != ST_OK)
 		return st;
+	if (len >= strlen(MARK) && memcmp(text, MARK, strlen(MARK)) == 0)
+		at = strlen(MARK);
 	while ((st = sql_split(text, len, &at, &line, &statement, err)) == ST_OK)
 		if ((st = add_check(out, text, &statement, err)) != ST_OK)
 			break;

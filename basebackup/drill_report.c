@@ -195,7 +195,7 @@ tell_measures(FILE *out, const struct drill *d)
 {
 	int64_t rpo_ms = drill_rpo_ms(d), rto_ms = drill_rto_ms(d);
 	char text[DRILL_DURATION_MAX], stamp[TIMESTAMP_TEXT_MAX];
-	const char *before = "";
+	const char *before = "  phases     ";
 
 	if (rpo_ms >= 0)
 		(void) fprintf(
@@ -207,7 +207,8 @@ tell_measures(FILE *out, const struct drill *d)
 	if (rto_ms >= 0)
 		(void) fprintf(out, "  RTO        %s\n",
 					   drill_duration_format(rto_ms, text));
-	(void) fputs("  phases     ", out);
+	if (!d->spans[DRILL_PREPARE].begun)
+		return;
 	for (enum drill_phase p = DRILL_PREPARE; p < DRILL_PHASES; p++)
 		if (d->spans[p].begun)
 		{

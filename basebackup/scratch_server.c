@@ -20,6 +20,13 @@
 #define STOP_MS    20000
 #define TAIL_BYTES 8192
 
+/* Against what a database or a role has set for the original's sessions. */
+#define SESSION_OPTIONS                        \
+	"-c statement_timeout=0 -c lock_timeout=0" \
+	" -c default_transaction_read_only=off"    \
+	" -c session_preload_libraries="           \
+	" -c local_preload_libraries="
+
 struct scratch_server
 {
 	const struct scratch_server_options *options;
@@ -373,16 +380,16 @@ scratch_server_environment(const struct scratch_server *server)
 	static const char *const others[] = {
 		"PGHOSTADDR", "PGSERVICE",  "PGSSLMODE",           "PGDATABASE",
 		"PGUSER",     "PGPASSFILE", "PGTARGETSESSIONATTRS"};
+	int version = server->options->plan->summary.server_version;
 
 	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
 		(void) unsetenv(others[i]);
 	(void) setenv("PGHOST", server->options->scratch->socket, 1);
 	(void) setenv("PGPORT", "5432", 1);
-
-	/* What a database or a role has set for the original's sessions. */
 	(void) setenv("PGOPTIONS",
-				  "-c statement_timeout=0 -c session_preload_libraries="
-				  " -c local_preload_libraries=",
+				  version >= 170000 ? SESSION_OPTIONS
+					  " -c transaction_timeout=0"
+									: SESSION_OPTIONS,
 				  1);
 }
 

@@ -17,7 +17,8 @@
 /*
  * What keeps the server to itself, and quick.  Without worker processes no
  * subscription follows the original's publishers, and no extension's worker
- * does what the original's does.
+ * does what the original's does.  As a replica no event trigger hinders
+ * pg_amcheck, before event_triggers could switch them off.
  */
 static const struct
 {
@@ -52,6 +53,7 @@ static const struct
 	{0, "log_line_prefix", "%n "},
 	{0, "restart_after_crash", "off"},
 	{0, "cluster_name", "walship scratch"},
+	{0, "session_replication_role", "replica"},
 	{170000, "event_triggers", "off"},
 	{170000, "summarize_wal", "off"},
 };

@@ -28,6 +28,8 @@ select '-- not; a comment' <> $$;$$ /* ; */ and true;
 \\connect shop
 -- the shop is open
 select exists (select from "Orders" where note = 'it''s; done');
+\\connect "Hin der";
+select pg_sleep(0.1) is not null and current_setting('lock_timeout') = '0';
 """
 
 
@@ -149,6 +151,7 @@ def made(site: Site, home: Path) -> Depot:
         database="shop",
     )
     primary.sql('create index orders_n on "Orders" (n)', database="shop")
+    hinder(primary)
     backups = []
     for number in range(2):
         backups.append(site.backup())
@@ -159,6 +162,23 @@ def made(site: Site, home: Path) -> Depot:
         site.mark(number * 1000)
     site.settle()
     return Depot(site, home, backups)
+
+
+def hinder(primary: Cluster) -> None:
+    """A database whose settings and triggers keep its users from much."""
+    primary.sql('create database "Hin der"')
+    for statement in (
+        "create function refuse() returns event_trigger language plpgsql as "
+        "$$ begin raise exception 'no % here', tg_tag; end $$",
+        "create event trigger refuse on ddl_command_start execute function refuse()",
+    ):
+        primary.sql(statement, database="'Hin der'")
+    for name, value in {
+        "statement_timeout": "1ms",
+        "lock_timeout": "1ms",
+        "default_transaction_read_only": "on",
+    }.items():
+        primary.sql(f"alter database \"Hin der\" set {name} = '{value}'")
 
 
 # --- what passes ------------------------------------------------------------------
@@ -220,11 +240,15 @@ def test_passes(depot: Depot) -> None:
     taken = phases["prepare"] + phases["fetch"] + phases["replay"]
     assert taken <= result["rto_ms"]
     assert 0 <= result["rpo_ms"] < 600_000
-    assert result["failed_check"] is None and result["checks_run"] == 3
+    assert result["failed_check"] is None and result["checks_run"] == 4
     assert [(c["name"], c["line"], c["database"]) for c in result["checks"]] == [
         ("there are <b>marks</b> & more", 2, "postgres"),
         ("select '-- not; a comment' <> $$;$$ /* ; */ and true", 3, "postgres"),
         ("the shop is open", 6, "shop"),
+        (
+            "select pg_sleep(0.1) is not null and current_setting('lock_timeout') = '0'",
+            *(8, "Hin der"),
+        ),
     ]
     assert {c["outcome"] for c in result["checks"]} == {"true"}
     shown = read_page(page).text
@@ -525,16 +549,37 @@ def test_refused(depot: Depot) -> None:
         ["--time-limit=x"],
         ["--memory=255MB"],
         ["--scratch=x"],
-        ["--html=/dev/null"],
-        [f"--checks={depot.file('')}"],
-        [f"--checks={depot.file('select $a$')}"],
-        [f"--checks={depot.file(chr(92) + 'd')}"],
     ):
         done = depot.site.run("drill", *args)
         assert (done.status, done.out) == (2, ""), args
         assert done.err, args
-    done = depot.site.run("drill", "--checks=/none")
-    assert done.status == 1 and "could not open file" in done.err
+
+
+def test_files_that_cannot_be_used(depot: Depot) -> None:
+    """A timer's drill that could not begin is told of as one that failed."""
+    page = depot.place("h") / "drill.html"
+    told = page.with_suffix(".json")
+    hook = f"--set=notify_command=cat >{told}"
+    before = depot.reports()
+    for number, (text, arg) in enumerate(
+        {
+            "is no regular file": "--html=/dev/null",
+            "could not open file": "--checks=/none",
+            "holds no statement": f"--checks={depot.file('')}",
+            "a quote without an end": f"--checks={depot.file('select $a$')}",
+            "only \\connect": f"--checks={depot.file(chr(92) + 'd')}",
+        }.items(),
+        1,
+    ):
+        depot.fails(text, "prepare", hook, f"--html={page}", arg)
+        assert len(depot.reports() - before) == number
+        assert text in json.loads(told.read_text(encoding="utf-8"))["message"]
+        told.unlink()
+        if "--html" not in arg:
+            assert text in read_page(page).text
+            page.unlink()
+    done = depot.drill("--checks=/none")
+    assert done.status == 1 and done.out == "The drill failed.\n  target     latest\n"
 
 
 def test_recovery_that_ends_early(depot: Depot, walship: Programs) -> None:
