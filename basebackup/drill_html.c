@@ -380,6 +380,21 @@ put_checks(FILE *out, const struct drill *d)
 	(void) fputs("</table>\n</section>\n", out);
 }
 
+/* Of several clusters, and of several repositories with the same one. */
+static void
+put_place(FILE *out, const struct session *session)
+{
+	uint64_t cluster = session->repo.system_identifier;
+	char text[32];
+
+	if (session->cfg != NULL && session->cfg->repository != NULL)
+		put_row(out, "Repository", session->cfg->repository);
+	if (cluster == 0)
+		return;
+	(void) snprintf(text, sizeof(text), "%" PRIu64, cluster);
+	put_row(out, "Cluster", text);
+}
+
 static void
 put_facts(FILE *out, const struct drill *d)
 {
@@ -388,6 +403,7 @@ put_facts(FILE *out, const struct drill *d)
 
 	(void) fputs("<section class=\"card\">\n<h2>Which copy</h2>\n<table>\n",
 				 out);
+	put_place(out, &d->cluster.session);
 	if (d->cluster.plan != NULL)
 	{
 		put_row(out, d->drawn[0] != '\0' ? "Backup, drawn" : "Backup", s->id);
@@ -418,6 +434,16 @@ put_facts(FILE *out, const struct drill *d)
 }
 
 static void
+put_note(FILE *out, const char *text)
+{
+	if (*text == '\0')
+		return;
+	(void) fputs("<p class=\"soft\">", out);
+	put_escaped(out, text);
+	(void) fputs("</p>\n", out);
+}
+
+static void
 put_verdict(FILE *out, const struct drill *d)
 {
 	char begin[21], end[21];
@@ -437,12 +463,8 @@ put_verdict(FILE *out, const struct drill *d)
 				   drill_phase_name(d->phase));
 	put_escaped(out, d->failed->message);
 	(void) fputs("</p>\n", out);
-	if (d->failed->hint[0] != '\0')
-	{
-		(void) fputs("<p class=\"soft\">", out);
-		put_escaped(out, d->failed->hint);
-		(void) fputs("</p>\n", out);
-	}
+	put_note(out, d->failed->detail);
+	put_note(out, d->failed->hint);
 	(void) fputs("</section>\n", out);
 }
 

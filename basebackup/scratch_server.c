@@ -20,6 +20,9 @@
 #define STOP_MS    20000
 #define TAIL_BYTES 8192
 
+/* Of log_line_prefix. */
+#define PREFIX_CHARACTERS "0123456789. "
+
 /* Against what a database or a role has set for the original's sessions. */
 #define SESSION_OPTIONS                        \
 	"-c statement_timeout=0 -c lock_timeout=0" \
@@ -111,51 +114,72 @@ read_tail(const char *path)
 	return text;
 }
 
-/*
- * The last line with one of the words, else the last of all; *next is what
- * follows it.
- */
+/* Behind the word, if the line begins with it; else NULL. */
 static const char *
-find_cause(char *text, char **next)
+skip_word(const char *line, const char *word)
 {
-	static const char *const words[] = {
-		"PANIC:  ", "FATAL:  ", "ERROR:  ", "error: "};
+	size_t len = strlen(word);
+
+	return strncmp(line, word, len) == 0 ? line + len : NULL;
+}
+
+/* The last place of a word before an end, behind the word; or NULL. */
+static const char *
+find_last(const char *text, const char *end, const char *word)
+{
 	const char *found = NULL;
-	char *end;
 
-	for (size_t i = 0; i < 4 && found == NULL; i++)
-		for (char *at = text; (at = strstr(at, words[i])) != NULL; at++)
-			found = at + strlen(words[i]);
-	if (found == NULL)
-	{
-		char *last = strrchr(text, '\n');
-
-		found = last == NULL ? text : last + 1;
-		found += strspn(found, "0123456789. "); /* log_line_prefix */
-	}
-	end = text + (strchrnul(found, '\n') - text);
-	*next = *end == '\n' ? end + 1 : end;
-	*end = '\0';
+	for (const char *at = text; (at = strstr(at, word)) != NULL && at < end;
+		 at++)
+		found = at + strlen(word);
 	return found;
 }
 
-/* The DETAIL that came with a cause; NULL: none. */
+/*
+ * The last line with one of the words, else the last of all.  That its
+ * configuration is wrong the server says after it has said why.
+ */
 static const char *
-find_detail(char *next)
+find_cause(const char *text)
 {
-	char *detail = strstr(next, "DETAIL:  ");
-	int lines = 0;
+	static const char *const words[] = {
+		"PANIC:  ", "FATAL:  ", "ERROR:  ", "error: "};
+	const char *end = text + strlen(text), *found = NULL, *why;
 
-	if (detail == NULL)
-		return NULL;
+	for (size_t i = 0; i < 4 && found == NULL; i++)
+		found = find_last(text, end, words[i]);
+	if (found == NULL)
+	{
+		const char *last = strrchr(text, '\n');
 
-	/* psql shows the line of the statement in between, and where in it. */
-	for (const char *at = next; at < detail; at++)
-		lines += *at == '\n';
-	if (lines > 2)
-		return NULL;
-	*strchrnul(detail, '\n') = '\0';
-	return detail + strlen("DETAIL:  ");
+		found = last == NULL ? text : last + 1;
+		return found + strspn(found, PREFIX_CHARACTERS);
+	}
+	if (skip_word(found, "configuration file ") != NULL &&
+		(why = find_last(text, found, "LOG:  ")) != NULL)
+		return why;
+	return found;
+}
+
+/*
+ * What the lines behind a cause add.  psql shows the line of the statement in
+ * between, and where in it.
+ */
+static void
+add_more(const char *cause, struct err *err)
+{
+	const char *line = cause, *more;
+
+	while ((line = strchr(line, '\n')) != NULL)
+	{
+		line += 1 + strspn(line + 1, PREFIX_CHARACTERS);
+		if ((more = skip_word(line, "DETAIL:  ")) != NULL)
+			err_detail(err, "%.*s", (int) strcspn(more, "\n"), more);
+		else if ((more = skip_word(line, "HINT:  ")) != NULL)
+			err_hint(err, "%.*s", (int) strcspn(more, "\n"), more);
+		else if (skip_word(line, "LINE ") == NULL && *line != '^')
+			return;
+	}
 }
 
 /* What wal-fetch said last, on a line of its own; NULL: nothing. */
@@ -175,15 +199,13 @@ explain(const char *what, const char *log, struct err *err)
 {
 	char *text = read_tail(log);
 	char *fetch = text == NULL ? NULL : find_fetch_error(text);
-	char *next = NULL;
-	const char *cause = text == NULL ? "" : find_cause(text, &next);
-	const char *detail = next == NULL ? NULL : find_detail(next);
+	const char *cause = text == NULL ? "" : find_cause(text);
 
-	err_set(err, ST_SERVER, "%s: %s%s%s", what,
-			*cause != '\0' ? cause : "it says nothing",
-			fetch != NULL ? "; " : "", fetch != NULL ? fetch : "");
-	if (detail != NULL)
-		err_detail(err, "%s", detail);
+	if (*cause == '\0')
+		cause = "it says nothing";
+	err_set(err, ST_SERVER, "%s: %.*s%s%s", what, (int) strcspn(cause, "\n"),
+			cause, fetch != NULL ? "; " : "", fetch != NULL ? fetch : "");
+	add_more(cause, err);
 	free(fetch);
 	free(text);
 	return err->status;

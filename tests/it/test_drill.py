@@ -21,7 +21,7 @@ from ground.pg import Cluster
 from ground.programs import Programs, write_config
 from ground.site import Site
 
-CHECKS = """\
+CHECKS = "\ufeff" """\
 -- there are <b>marks</b> & more
 select count(*) > 0 from marks;
 select '-- not; a comment' <> $$;$$ /* ; */ and true;
@@ -386,6 +386,54 @@ def test_no_amcheck(depot: Depot) -> None:
             (bindir / path.name).symlink_to(path)
     result = depot.fails('cannot find "', "prepare", f"--bindir={bindir}")
     assert result["phases_ms"]["fetch"] is None
+
+
+PROGRAMS = {
+    # The server's own words; pg_amcheck's for a locale that this host lacks.
+    "postgres": """
+for arg; do
+    case $arg in
+        config_file=*) echo "lc_monetary = 'no_where'" >>"${arg#config_file=}" ;;
+    esac
+done
+exec REAL "$@"
+""",
+    "pg_amcheck": """
+echo 'pg_amcheck: error: connection to server on socket "/x" failed: FATAL:  no such' >&2
+echo 'DETAIL:  It needs <locale>.' >&2
+echo 'HINT:  Install it.' >&2
+exit 1
+""",
+}
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_causes_are_told(depot: Depot, name: str) -> None:
+    """All that a program has said of why it failed, and no more."""
+    bindir = depot.place("b")
+    for path in Path(depot.site.primary.root.bindir).iterdir():
+        if path.name != name:
+            (bindir / path.name).symlink_to(path)
+    real = Path(depot.site.primary.root.bindir) / name
+    text = f"#!/bin/sh{PROGRAMS[name]}".replace("REAL", str(real))
+    (bindir / name).write_text(text, encoding="utf-8")
+    (bindir / name).chmod(0o755)
+    page = depot.place("h") / "drill.html"
+    done = depot.drill(f"--bindir={bindir}", f"--html={page}")
+    (line,) = [x for x in done.err.splitlines() if "ERROR" in x]
+    shown = read_page(page).text
+    if name == "postgres":
+        words = 'invalid value for parameter "lc_monetary": "no_where"'
+        assert line.endswith(f"the scratch directory ended: {words}")
+    else:
+        words = "pg_amcheck: no such"
+        assert line.endswith(
+            f"{words} (DETAIL: It needs <locale>. HINT: Install it.)"
+        )
+        assert "It needs <locale>." in shown and "Install it." in shown
+    assert words in shown and "Failed in phase" in shown
+    identifier = str(depot.site.primary.system_identifier())
+    assert identifier in shown and f"file://{depot.home / 'repo'}" in shown
 
 
 def test_damaged_pack(depot: Depot) -> None:
