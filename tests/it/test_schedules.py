@@ -5,12 +5,14 @@ from __future__ import annotations
 import configparser
 import re
 import shlex
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from ground.host import run
 from ground.pg import Cluster
 from ground.programs import Programs, write_config
 
@@ -137,3 +139,24 @@ def test_readme_installs_them() -> None:
     readme = (SHARE.parents[1] / "README.md").read_text(encoding="utf-8")
     for path in ("systemd", "cron/walship", "kubernetes/walship.yaml", "checks.sql"):
         assert (SHARE / path).exists() and path in readme
+
+
+def test_units_by_systemd(tmp_path: Path) -> None:
+    """Every line of them is one that systemd knows."""
+    units = tmp_path / "etc/systemd/system"
+    shutil.copytree(UNITS, units)
+    system = tmp_path / "usr/lib/systemd/system"
+    system.mkdir(parents=True)
+    for path in Path("/usr/lib/systemd/system").iterdir():
+        if path.suffix in (".target", ".slice"):
+            shutil.copy(path, system)
+    program = tmp_path / "usr/local/bin/walship"
+    program.parent.mkdir(parents=True)
+    program.touch(mode=0o755)
+    names = sorted(path.name for path in units.iterdir() if path.is_file())
+    command = ["systemd-analyze", "verify", f"--root={tmp_path}", "--man=no"]
+    done = run([*command, *names])
+    assert done.status == 0 and done.err == "", done.err
+    with open(units / "walship-.service.d/10-walship.conf", "a") as file:
+        file.write("ProtectHomes=yes\n")
+    assert "'ProtectHomes'" in run([*command, *names]).err
