@@ -8,9 +8,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "common/cli.h"
 #include "common/deadline.h"
 #include "common/log.h"
+#include "common/note.h"
 
 /* Of the store's time: what is asked for shall still get most of it. */
 #define PROBE_SHARE 4
@@ -19,41 +19,28 @@
 static pthread_mutex_t asking = PTHREAD_MUTEX_INITIALIZER;
 
 static const char FILE_NAME[] = "condition";
-static const char PREFIX[] = "walship-condition-v1 ";
-static const char HONOURED[] = " honoured\n";
-static const char IGNORED[] = " ignored\n";
+static const char MAGIC[] = "walship-condition-v1";
+static const char HONOURED[] = "honoured";
+static const char IGNORED[] = "ignored";
 
 int
 condition_format(char text[CONDITION_TEXT_MAX], int64_t at_ms, bool honoured)
 {
-	return snprintf(text, CONDITION_TEXT_MAX, "%s%" PRId64 "%s", PREFIX, at_ms,
-					honoured ? HONOURED : IGNORED);
+	return snprintf(text, CONDITION_TEXT_MAX, "%s %" PRId64 " %s\n", MAGIC,
+					at_ms, honoured ? HONOURED : IGNORED);
 }
 
 bool
 condition_parse(const char *text, size_t len, int64_t now_ms, bool *honoured)
 {
-	char copy[CONDITION_TEXT_MAX];
-	char *space;
-	uint64_t at_ms;
+	struct note note;
 	bool yes;
 
-	if (len >= sizeof(copy) || memchr(text, '\0', len) != NULL)
+	if (!note_parse(&note, text, len, MAGIC, 2) ||
+		!note_recent(note.words[0], now_ms, CONDITION_FORGOTTEN_MS))
 		return false;
-	memcpy(copy, text, len);
-	copy[len] = '\0';
-	if (strncmp(copy, PREFIX, sizeof(PREFIX) - 1) != 0)
-		return false;
-	space = strchr(copy + sizeof(PREFIX) - 1, ' ');
-	if (space == NULL)
-		return false;
-	yes = strcmp(space, HONOURED) == 0;
-	if (!yes && strcmp(space, IGNORED) != 0)
-		return false;
-	*space = '\0';
-	if (!parse_uint64(copy + sizeof(PREFIX) - 1, INT64_MAX, &at_ms) ||
-		(int64_t) at_ms > now_ms ||
-		now_ms - (int64_t) at_ms > CONDITION_FORGOTTEN_MS)
+	yes = strcmp(note.words[1], HONOURED) == 0;
+	if (!yes && strcmp(note.words[1], IGNORED) != 0)
 		return false;
 	*honoured = yes;
 	return true;

@@ -8,9 +8,10 @@
 #include <string.h>
 
 #include "common/cli.h"
+#include "common/note.h"
 
 static const char FILE_NAME[] = "asked";
-static const char VERSION[] = "walship-asked-v1";
+static const char MAGIC[] = "walship-asked-v1";
 static const char NO_NAME[] = "-";
 
 static const char *const outcomes[] = {
@@ -22,7 +23,6 @@ static const char *const outcomes[] = {
 
 enum
 {
-	WORD_VERSION,
 	WORD_NAME,
 	WORD_OUTCOME,
 	WORD_STREAK,
@@ -34,31 +34,12 @@ enum
 size_t
 fetch_note_format(char text[FETCH_NOTE_TEXT_MAX], const struct fetch_note *n)
 {
-	int len =
-		snprintf(text, FETCH_NOTE_TEXT_MAX,
-				 "%s %s %s %" PRIu32 " %" PRIu32 " %" PRIu32 "\n", VERSION,
-				 n->named ? n->name.text : NO_NAME, outcomes[n->outcome],
-				 n->streak, n->target, n->segment_size);
+	int len = snprintf(text, FETCH_NOTE_TEXT_MAX,
+					   "%s %s %s %" PRIu32 " %" PRIu32 " %" PRIu32 "\n", MAGIC,
+					   n->named ? n->name.text : NO_NAME, outcomes[n->outcome],
+					   n->streak, n->target, n->segment_size);
 
 	return len > 0 && len < FETCH_NOTE_TEXT_MAX ? (size_t) len : 0;
-}
-
-/* Cuts a line at its spaces; false unless it has exactly that many words. */
-static bool
-split(char *line, char *words[WORDS])
-{
-	size_t n = 0;
-
-	for (char *at = line; at != NULL && n < WORDS; n++)
-	{
-		words[n] = at;
-		at = strchr(at, ' ');
-		if (at != NULL)
-			*at++ = '\0';
-		else if (n + 1 == WORDS)
-			return true;
-	}
-	return false;
 }
 
 static bool
@@ -87,26 +68,21 @@ parse_outcome(const char *word, enum fetch_outcome *out)
 bool
 fetch_note_parse(const char *text, size_t len, struct fetch_note *out)
 {
-	char copy[FETCH_NOTE_TEXT_MAX];
 	struct fetch_note n = {.named = true};
-	char *words[WORDS];
+	struct note note;
 	struct err ignored;
 
-	if (len == 0 || len >= sizeof(copy) || text[len - 1] != '\n' ||
-		memchr(text, '\0', len) != NULL)
-		return false;
-	memcpy(copy, text, len - 1);
-	copy[len - 1] = '\0';
-	if (!split(copy, words) || strcmp(words[WORD_VERSION], VERSION) != 0 ||
-		!parse_outcome(words[WORD_OUTCOME], &n.outcome) ||
-		!parse_number(words[WORD_STREAK], FETCH_STREAK_MAX, &n.streak) ||
-		!parse_number(words[WORD_TARGET], UINT32_MAX, &n.target) ||
-		!parse_number(words[WORD_SIZE], UINT32_MAX, &n.segment_size) ||
+	if (!note_parse(&note, text, len, MAGIC, WORDS) ||
+		!parse_outcome(note.words[WORD_OUTCOME], &n.outcome) ||
+		!parse_number(note.words[WORD_STREAK], FETCH_STREAK_MAX, &n.streak) ||
+		!parse_number(note.words[WORD_TARGET], UINT32_MAX, &n.target) ||
+		!parse_number(note.words[WORD_SIZE], UINT32_MAX, &n.segment_size) ||
 		(n.segment_size != 0 && !wal_segment_size_valid(n.segment_size)))
 		return false;
-	if (strcmp(words[WORD_NAME], NO_NAME) == 0)
+	if (strcmp(note.words[WORD_NAME], NO_NAME) == 0)
 		n.named = false;
-	else if (wal_name_parse(&n.name, words[WORD_NAME], &ignored) != ST_OK ||
+	else if (wal_name_parse(&n.name, note.words[WORD_NAME], &ignored) !=
+				 ST_OK ||
 			 n.name.kind != WAL_SEGMENT)
 		return false;
 	*out = n;

@@ -8,15 +8,15 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "common/cli.h"
 #include "common/deadline.h"
+#include "common/note.h"
 #include "common/spool.h"
 
 #define HASH_BYTES 8
 #define HASH_HEX   (2 * HASH_BYTES + 1)
 #define ID_HEX     (2 * KEY_ID_BYTES + 1)
 
-static const char PREFIX[] = "walship-key-memo-v1 ";
+static const char MAGIC[] = "walship-key-memo-v1";
 
 int
 key_memo_format(char text[KEY_MEMO_TEXT_MAX], int64_t at_ms,
@@ -25,7 +25,7 @@ key_memo_format(char text[KEY_MEMO_TEXT_MAX], int64_t at_ms,
 	char hex[ID_HEX];
 
 	(void) sodium_bin2hex(hex, sizeof(hex), id, KEY_ID_BYTES);
-	return snprintf(text, KEY_MEMO_TEXT_MAX, "%s%" PRId64 " %s\n", PREFIX,
+	return snprintf(text, KEY_MEMO_TEXT_MAX, "%s %" PRId64 " %s\n", MAGIC,
 					at_ms, hex);
 }
 
@@ -33,27 +33,14 @@ bool
 key_memo_parse(const char *text, size_t len, int64_t now_ms,
 			   uint8_t id[KEY_ID_BYTES])
 {
-	char copy[KEY_MEMO_TEXT_MAX];
+	struct note note;
 	uint8_t found[KEY_ID_BYTES];
-	uint64_t at_ms;
-	char *space;
 	size_t found_len;
 
-	if (len <= sizeof(PREFIX) - 1 || len >= sizeof(copy) ||
-		text[len - 1] != '\n' || memchr(text, '\0', len) != NULL ||
-		memcmp(text, PREFIX, sizeof(PREFIX) - 1) != 0)
-		return false;
-	len -= sizeof(PREFIX);
-	memcpy(copy, text + sizeof(PREFIX) - 1, len);
-	copy[len] = '\0';
-	space = strchr(copy, ' ');
-	if (space == NULL)
-		return false;
-	*space++ = '\0';
-	if (!parse_uint64(copy, INT64_MAX, &at_ms) || (int64_t) at_ms > now_ms ||
-		now_ms - (int64_t) at_ms > KEY_MEMO_FORGOTTEN_MS ||
-		strlen(space) != ID_HEX - 1 ||
-		sodium_hex2bin(found, sizeof(found), space, ID_HEX - 1, NULL,
+	if (!note_parse(&note, text, len, MAGIC, 2) ||
+		!note_recent(note.words[0], now_ms, KEY_MEMO_FORGOTTEN_MS) ||
+		strlen(note.words[1]) != ID_HEX - 1 ||
+		sodium_hex2bin(found, sizeof(found), note.words[1], ID_HEX - 1, NULL,
 					   &found_len, NULL) != 0 ||
 		found_len != sizeof(found))
 		return false;

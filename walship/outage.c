@@ -7,46 +7,27 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "common/cli.h"
 #include "common/deadline.h"
+#include "common/note.h"
 
 static const char FILE_NAME[] = "outage";
-static const char PREFIX[] = "walship-outage-v1 ";
+static const char MAGIC[] = "walship-outage-v1";
 
 int
 outage_format(char text[OUTAGE_TEXT_MAX], int64_t at_ms, int64_t spent_ms)
 {
-	return snprintf(text, OUTAGE_TEXT_MAX, "%s%" PRId64 " %" PRId64 "\n",
-					PREFIX, at_ms, spent_ms);
+	return snprintf(text, OUTAGE_TEXT_MAX, "%s %" PRId64 " %" PRId64 "\n",
+					MAGIC, at_ms, spent_ms);
 }
 
 bool
 outage_parse(const char *text, size_t len, int64_t now_ms, int64_t *spent_ms)
 {
-	char copy[OUTAGE_TEXT_MAX];
-	size_t prefix = sizeof(PREFIX) - 1;
-	uint64_t at_ms;
-	uint64_t spent;
-	char *space;
+	struct note note;
 
-	if (len <= prefix || len >= sizeof(copy) || text[len - 1] != '\n' ||
-		memchr(text, '\0', len) != NULL || memcmp(text, PREFIX, prefix) != 0)
-		return false;
-	memcpy(copy, text + prefix, len - prefix - 1);
-	copy[len - prefix - 1] = '\0';
-	space = strchr(copy, ' ');
-	if (space == NULL)
-		return false;
-	*space = '\0';
-	if (!parse_uint64(copy, INT64_MAX, &at_ms) ||
-		!parse_uint64(space + 1, INT64_MAX, &spent))
-		return false;
-	/* A clock that was set back tells nothing. */
-	if ((int64_t) at_ms > now_ms ||
-		now_ms - (int64_t) at_ms > OUTAGE_FORGOTTEN_MS)
-		return false;
-	*spent_ms = (int64_t) spent;
-	return true;
+	return note_parse(&note, text, len, MAGIC, 2) &&
+		   note_recent(note.words[0], now_ms, OUTAGE_FORGOTTEN_MS) &&
+		   note_number(note.words[1], spent_ms);
 }
 
 void

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "common/cli.h"
+#include "common/note.h"
 #include "walship/trouble.h"
 
 #define HOUR_MS 3600000
@@ -13,7 +13,7 @@
 /* The archiver tries three times, a second apart. */
 #define FRESH_MS 10000
 
-static const char PREFIX[] = "walship-trouble-v1";
+static const char MAGIC[] = "walship-trouble-v1";
 
 bool
 trouble_note_failure(struct trouble_note *note, int64_t now_ms,
@@ -60,39 +60,28 @@ trouble_format(char text[TROUBLE_TEXT_MAX], const struct trouble_note *note)
 {
 	return snprintf(text, TROUBLE_TEXT_MAX,
 					"%s %" PRId64 " %" PRId64 " %" PRId64 " %" PRId64 " %d\n",
-					PREFIX, note->began_ms, note->last_ms, note->told_ms,
+					MAGIC, note->began_ms, note->last_ms, note->told_ms,
 					note->failures, note->told ? 1 : 0);
 }
 
 bool
 trouble_parse(const char *text, size_t len, struct trouble_note *note)
 {
-	char copy[TROUBLE_TEXT_MAX];
-	uint64_t numbers[5];
+	struct note line;
+	int64_t numbers[5];
 	const size_t count = sizeof(numbers) / sizeof(numbers[0]);
-	char *at = copy;
-	char *word;
 
-	if (len == 0 || len >= sizeof(copy) || text[len - 1] != '\n' ||
-		memchr(text, '\0', len) != NULL)
-		return false;
-	memcpy(copy, text, len - 1);
-	copy[len - 1] = '\0';
-	word = strsep(&at, " ");
-	if (strcmp(word, PREFIX) != 0)
+	if (!note_parse(&line, text, len, MAGIC, count))
 		return false;
 	for (size_t i = 0; i < count; i++)
-	{
-		word = strsep(&at, " ");
-		if (word == NULL || !parse_uint64(word, INT64_MAX, &numbers[i]))
+		if (!note_number(line.words[i], &numbers[i]))
 			return false;
-	}
-	if (at != NULL || numbers[4] > 1)
+	if (numbers[4] > 1)
 		return false;
-	*note = (struct trouble_note){.began_ms = (int64_t) numbers[0],
-								  .last_ms = (int64_t) numbers[1],
-								  .told_ms = (int64_t) numbers[2],
-								  .failures = (int64_t) numbers[3],
+	*note = (struct trouble_note){.began_ms = numbers[0],
+								  .last_ms = numbers[1],
+								  .told_ms = numbers[2],
+								  .failures = numbers[3],
 								  .told = numbers[4] == 1};
 	return true;
 }
