@@ -22,6 +22,7 @@ parses(const char *text, size_t nwords)
 static void
 lines(void **state)
 {
+	static const char start[] = "walship-x-v1 ";
 	char text[NOTE_TEXT_MAX + 1];
 	struct note note;
 
@@ -47,7 +48,7 @@ lines(void **state)
 
 	/* The longest, and one byte more. */
 	memset(text, 'x', sizeof(text));
-	memcpy(text, "walship-x-v1 ", strlen("walship-x-v1 "));
+	memcpy(text, start, sizeof(start) - 1);
 	text[NOTE_TEXT_MAX - 1] = '\n';
 	text[NOTE_TEXT_MAX] = '\n';
 	assert_true(note_parse(&note, text, NOTE_TEXT_MAX, "walship-x-v1", 1));
