@@ -50,7 +50,8 @@ class Faults:
     of handing over the answer, or, with mute, says nothing more; http answers
     with that status, early before the body was read.  These last three befall
     only requests whose "METHOD path" matches on, with conditional only those
-    that carry If-None-Match, with whole none that carries Range.  first limits everything to so many connections.
+    that carry If-None-Match, with whole none that carries Range.  first limits
+    everything to so many connections.
     """
 
     delay_ms: float = 0
