@@ -98,7 +98,6 @@ condition_asked_once(void **state)
 	char dir[] = "/tmp/test_push_notes.XXXXXX";
 	struct config cfg = {.spool = dir, .repository = (char[]){"s3://b/x"}};
 	struct config local = {.repository = (char[]){"file:///x"}};
-	struct spool none = {.fd = -1};
 	struct spool spool;
 	struct fake fake;
 
@@ -126,6 +125,38 @@ condition_asked_once(void **state)
 	assert_int_equal(fake.puts, 0);
 	assert_true(fake.base.asks_first);
 	spool_remove(&spool, "condition");
+	/* 501: the put itself has found out. */
+	fake = (struct fake){
+		.base = {.ops = &fake_ops, .deadline = deadline_in(-1, NULL)},
+		.refuses_conditions = true};
+	condition_settle(&fake.base, &cfg, &spool);
+	assert_int_equal(fake.puts, 1);
+	assert_true(fake.base.asks_first);
+	fake = probed(ST_EXISTS, ST_OK, &spool);
+	assert_true(fake.base.asks_first);
+	spool_remove(&spool, "condition");
+	/* A directory is asked nothing. */
+	fake = (struct fake){.base = {.ops = &fake_ops}};
+	condition_settle(&fake.base, &local, &spool);
+	assert_int_equal(fake.puts, 0);
+	spool_close(&spool);
+	assert_int_equal(rmdir(dir), 0);
+}
+
+static void
+condition_not_known(void **state)
+{
+	char dir[] = "/tmp/test_push_notes.XXXXXX";
+	struct config cfg = {.spool = dir};
+	struct spool none = {.fd = -1};
+	struct spool spool;
+	struct fake fake;
+
+	(void) state;
+	assert_non_null(mkdtemp(dir));
+	spool_open_top(&spool, &cfg, NULL);
+	assert_true(spool.fd >= 0);
+
 	/*
 	 * Neither an outage nor a refusal is an answer: with new credentials the
 	 * store may turn out to replace what is there.
@@ -140,25 +171,11 @@ condition_asked_once(void **state)
 	fake = probed(ST_OK, ST_OK, &spool);
 	assert_true(fake.base.asks_first);
 	spool_remove(&spool, "condition");
-	/* 501: the put itself has found out. */
-	fake = (struct fake){
-		.base = {.ops = &fake_ops, .deadline = deadline_in(-1, NULL)},
-		.refuses_conditions = true};
-	condition_settle(&fake.base, &cfg, &spool);
-	assert_int_equal(fake.puts, 1);
-	assert_true(fake.base.asks_first);
-	fake = probed(ST_EXISTS, ST_OK, &spool);
-	assert_true(fake.base.asks_first);
-	spool_remove(&spool, "condition");
 	/* Where nothing can be remembered it is asked each time. */
 	fake = probed(ST_OK, ST_OK, &none);
 	assert_true(fake.base.asks_first);
 	fake = probed(ST_EXISTS, ST_OK, &none);
 	assert_false(fake.base.asks_first);
-	/* A directory is asked nothing. */
-	fake = (struct fake){.base = {.ops = &fake_ops}};
-	condition_settle(&fake.base, &local, &spool);
-	assert_int_equal(fake.puts, 0);
 	spool_close(&spool);
 	assert_int_equal(rmdir(dir), 0);
 }
@@ -196,6 +213,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(condition_text),
 		cmocka_unit_test(condition_asked_once),
+		cmocka_unit_test(condition_not_known),
 		cmocka_unit_test(key_text),
 	};
 
