@@ -297,10 +297,11 @@ log_result(const struct backup_result *r)
 	char stored[16];
 
 	log_info("backup %s is complete: %" PRIu64 " files, %s, %s stored in "
-			 "%" PRIu64 " packs, %" PRId64 ".%01" PRId64 " s",
+			 "%" PRIu64 " pack%s, %" PRId64 ".%01" PRId64 " s",
 			 r->id, r->files, size_format(r->bytes, bytes),
 			 size_format(r->stored_bytes, stored), r->packs,
-			 r->duration_ms / 1000, r->duration_ms % 1000 / 100);
+			 r->packs == 1 ? "" : "s", r->duration_ms / 1000,
+			 r->duration_ms % 1000 / 100);
 }
 
 static enum status

@@ -159,30 +159,50 @@ parameters_timeouts(struct parameters *p, const char *connect_timeout_s)
 	parameters_add(p, "keepalives_count", "4");
 }
 
+/* Into one line; out has room for ERR_DETAIL_MAX. */
+static void
+join_lines(const char *text, char *out)
+{
+	size_t n = 0;
+
+	for (; *text != '\0' && n + 1 < ERR_DETAIL_MAX; text++)
+	{
+		bool blank = *text == '\n' || *text == '\t' || *text == ' ';
+
+		if (!blank)
+			out[n++] = *text;
+		else if (n > 0 && out[n - 1] != ' ')
+			out[n++] = ' ';
+	}
+	while (n > 0 && out[n - 1] == ' ')
+		n--;
+	out[n] = '\0';
+}
+
+/* What a server adds while connecting is labelled by libpq. */
 enum status
 pgconn_error(const struct pgconn *conn, enum status status, struct err *err)
 {
+	static const char detail_label[] = "DETAIL: ", hint_label[] = "HINT: ";
 	const char *text = PQerrorMessage(conn->pq);
 	size_t first = strcspn(text, "\n");
-	char rest[ERR_DETAIL_MAX];
-	size_t n = 0;
+	char rest[ERR_DETAIL_MAX] = "";
+	char *detail = rest, *hint;
 
 	if (first == 0)
 		return err_set(err, status, "the connection to the server is lost");
 	(void) err_set(err, status, "%.*s", (int) first, text);
-	for (const char *p = text + first; *p != '\0' && n + 1 < sizeof(rest); p++)
+	join_lines(text + first, rest);
+	hint = strstr(rest, hint_label);
+	if (hint != NULL)
 	{
-		bool blank = *p == '\n' || *p == '\t' || *p == ' ';
-
-		if (!blank)
-			rest[n++] = *p;
-		else if (n > 0 && rest[n - 1] != ' ')
-			rest[n++] = ' ';
+		(void) err_hint(err, "%s", hint + strlen(hint_label));
+		*(hint > rest ? hint - 1 : hint) = '\0';
 	}
-	while (n > 0 && rest[n - 1] == ' ')
-		n--;
-	if (n > 0)
-		(void) err_detail(err, "%.*s", (int) n, rest);
+	if (strncmp(detail, detail_label, strlen(detail_label)) == 0)
+		detail += strlen(detail_label);
+	if (*detail != '\0')
+		(void) err_detail(err, "%s", detail);
 	return status;
 }
 

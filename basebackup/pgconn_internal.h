@@ -20,7 +20,7 @@ struct pgconn
 
 /*
  * libpq's messages have several lines: the first becomes the message, the
- * others the detail.  Returns status.
+ * others detail and hint.  Returns status.
  */
 extern enum status
 pgconn_error(const struct pgconn *conn, enum status status, struct err *err);
