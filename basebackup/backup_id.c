@@ -53,3 +53,13 @@ backup_id_parse(const char *text, struct backup_id *out)
 		*out = id;
 	return true;
 }
+
+bool
+backup_id_of_prefix(const char *text, char *id)
+{
+	if (strlen(text) != BACKUP_ID_MAX || text[BACKUP_ID_MAX - 1] != '/')
+		return false;
+	memcpy(id, text, BACKUP_ID_MAX - 1);
+	id[BACKUP_ID_MAX - 1] = '\0';
+	return backup_id_parse(id, NULL);
+}

@@ -21,4 +21,7 @@ struct backup_id
 /* out may be NULL: only is it one? */
 extern bool backup_id_parse(const char *text, struct backup_id *out);
 
+/* "<id>/", as a listing has it; id has BACKUP_ID_MAX bytes. */
+extern bool backup_id_of_prefix(const char *text, char *id);
+
 #endif

@@ -10,6 +10,7 @@
 #include "basebackup/mapread.h"
 #include "basebackup/pack_reader.h"
 #include "basebackup/page.h"
+#include "basebackup/path_hash.h"
 #include "basebackup/tempfile.h"
 
 /* Frames of 1 MiB that are kept: of digest objects, and of packs. */
@@ -63,16 +64,6 @@ nomem(struct err *err)
 	return err_set(err, ST_NOMEM, "out of memory");
 }
 
-static uint64_t
-hash_path(const char *path)
-{
-	uint64_t hash = 0xcbf29ce484222325U;
-
-	for (; *path != '\0'; path++)
-		hash = (hash ^ (uint8_t) *path) * 0x100000001b3U;
-	return hash;
-}
-
 static enum status
 take_summary(void *arg, const struct backup_summary *summary, struct err *err)
 {
@@ -122,7 +113,7 @@ take_file(void *arg, const struct manifest_entry *file, struct err *err)
 		base->places_size = size;
 	}
 	base->places[base->nplaces++] =
-		(struct place){hash_path(file->path), base->files_len};
+		(struct place){path_hash(PATH_HASH_SEED, file->path), base->files_len};
 	base->files_len += sizeof(record) + record.path_len;
 	if ((st = tempfile_write(base->files, &record, sizeof(record), err)) !=
 			ST_OK ||
@@ -462,7 +453,7 @@ enum status
 base_find(struct base *base, const char *path, const struct stored_file **out,
 		  struct err *err)
 {
-	uint64_t hash = hash_path(path);
+	uint64_t hash = path_hash(PATH_HASH_SEED, path);
 
 	*out = NULL;
 	for (size_t i = find_place(base, hash);

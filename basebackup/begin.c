@@ -37,11 +37,7 @@ add_candidate(void *arg, const struct store_entry *entry, struct err *err)
 	char id[BACKUP_ID_MAX];
 
 	if (!entry->is_prefix ||
-		strlen(entry->key + c->prefix_len) != BACKUP_ID_MAX)
-		return ST_OK;
-	(void) snprintf(id, sizeof(id), "%.*s", BACKUP_ID_MAX - 1,
-					entry->key + c->prefix_len);
-	if (!backup_id_parse(id, NULL))
+		!backup_id_of_prefix(entry->key + c->prefix_len, id))
 		return ST_OK;
 	if (c->count == c->room)
 	{

@@ -38,14 +38,11 @@ static enum status
 add_backup(void *arg, const struct store_entry *entry, struct err *err)
 {
 	struct lister *l = arg;
-	const char *name = entry->key + l->prefix_len;
 	char id[BACKUP_ID_MAX];
 
 	/* What is no backup's id was not put by us; nothing depends on it. */
-	if (!entry->is_prefix || strlen(name) != BACKUP_ID_MAX)
-		return ST_OK;
-	snprintf(id, sizeof(id), "%.*s", BACKUP_ID_MAX - 1, name);
-	if (!backup_id_parse(id, NULL))
+	if (!entry->is_prefix ||
+		!backup_id_of_prefix(entry->key + l->prefix_len, id))
 		return ST_OK;
 	if (l->catalog->nbackups == l->size)
 	{
@@ -60,8 +57,7 @@ add_backup(void *arg, const struct store_entry *entry, struct err *err)
 	}
 	l->catalog->backups[l->catalog->nbackups] =
 		(struct catalog_backup){.state = BACKUP_UNFINISHED};
-	snprintf(l->catalog->backups[l->catalog->nbackups].id, sizeof(id), "%s",
-			 id);
+	memcpy(l->catalog->backups[l->catalog->nbackups].id, id, sizeof(id));
 	l->catalog->nbackups++;
 	return ST_OK;
 }

@@ -111,20 +111,6 @@ struct walk
 	struct stored_object *object;
 };
 
-static bool
-parse_number(const char *text, uint32_t *out)
-{
-	uint32_t value = 0;
-
-	if (strlen(text) != 8 || strspn(text, "0123456789abcdef") != 8)
-		return false;
-	for (; *text != '\0'; text++)
-		value = value << 4 |
-				(uint32_t) (*text <= '9' ? *text - '0' : *text - 'a' + 10);
-	*out = value;
-	return true;
-}
-
 /* The size that the object must have; *needed: do we refer to it at all? */
 static enum status
 expected_size(const struct walk *walk, uint32_t n, bool *needed,
@@ -188,7 +174,8 @@ see_object(void *arg, const struct store_entry *entry, struct err *err)
 	uint32_t n;
 	enum status st;
 
-	if (!parse_number(entry->key + strlen(walk->prefix), &n) || n < walk->next)
+	if (!repo_parse_number(entry->key + strlen(walk->prefix), &n) ||
+		n < walk->next)
 		return ST_OK;
 	st = check_gap(walk, n, err);
 	if (st == ST_OK)

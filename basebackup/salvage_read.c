@@ -73,9 +73,9 @@ static enum status
 see_pack(void *arg, const struct store_entry *entry, struct err *err)
 {
 	struct packs *packs = arg;
-	const char *digits = entry->key + packs->prefix_len;
+	uint32_t n;
 
-	if (strlen(digits) != 8 || strspn(digits, "0123456789abcdef") != 8)
+	if (!repo_parse_number(entry->key + packs->prefix_len, &n))
 		return ST_OK;
 	if (packs->count == packs->room)
 	{
@@ -87,8 +87,7 @@ see_pack(void *arg, const struct store_entry *entry, struct err *err)
 		packs->list = grown;
 		packs->room = room;
 	}
-	packs->list[packs->count++] = (struct listed){
-		(uint32_t) strtoul(digits, NULL, 16), entry->stat.size_bytes};
+	packs->list[packs->count++] = (struct listed){n, entry->stat.size_bytes};
 	return ST_OK;
 }
 

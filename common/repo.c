@@ -199,6 +199,15 @@ repo_digest_name(char *name, const char *backup_id, uint32_t n)
 			 backup_id, n);
 }
 
+bool
+repo_parse_number(const char *text, uint32_t *n)
+{
+	if (strlen(text) != 8 || strspn(text, "0123456789abcdef") != 8)
+		return false;
+	*n = (uint32_t) strtoul(text, NULL, 16);
+	return true;
+}
+
 void
 repo_report_name(char *name, int64_t time_s, const char *kind)
 {

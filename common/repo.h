@@ -64,6 +64,7 @@ extern void repo_backup_name(char *name, const char *backup_id,
 							 const char *part); /* "start", "manifest", ... */
 extern void repo_pack_name(char *name, const char *backup_id, uint32_t n);
 extern void repo_digest_name(char *name, const char *backup_id, uint32_t n);
+extern bool repo_parse_number(const char *text, uint32_t *n); /* of the two */
 extern void repo_report_name(char *name, int64_t time_s, const char *kind);
 extern void repo_key(char *key, uint64_t system_identifier, const char *name);
 

@@ -76,6 +76,10 @@ teardown(void **state)
 static void
 test_names(void **state)
 {
+	static const char *const no_numbers[] = {
+		"",          "abc",      "0000abcg", "00000ABC",
+		"00000abc0", "0000 abc", "-0000abc"};
+	uint32_t number = 0;
 	struct wal_name wal;
 	char name[OBJECT_NAME_MAX + 1];
 	char key[STORE_KEY_MAX];
@@ -97,6 +101,12 @@ test_names(void **state)
 	assert_string_equal(
 		name,
 		"backup/0000000001000028-00000001-20261121T010203Z/pack/00000abc");
+	assert_true(repo_parse_number("00000abc", &number));
+	assert_int_equal(number, 0xABC);
+	assert_true(repo_parse_number("ffffffff", &number));
+	assert_int_equal(number, UINT32_MAX);
+	for (size_t i = 0; i < sizeof(no_numbers) / sizeof(no_numbers[0]); i++)
+		assert_false(repo_parse_number(no_numbers[i], &number));
 	repo_report_name(name, 1795222923, "drill");
 	assert_string_equal(name, "report/20261121T010203Z-drill");
 
