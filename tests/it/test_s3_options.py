@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import calendar
 import hashlib
 import re
 import time
@@ -75,7 +76,7 @@ def test_what_a_put_asks_for(script: Script) -> None:
     (put,) = server.asked
     until = put.headers.pop("x-amz-object-lock-retain-until-date")
     then = time.strptime(until, "%Y-%m-%dT%H:%M:%SZ")
-    assert 0 <= time.mktime(then) - time.timezone - before - 30 * DAY <= 900
+    assert 0 <= calendar.timegm(then) - before - 30 * DAY <= 900
     put.headers["x-amz-object-lock-retain-until-date"] = until
     wanted = {
         "x-amz-storage-class": "STANDARD_IA",
@@ -255,7 +256,7 @@ def retention(bucket: Bucket, key: str) -> tuple[str, float] | None:
     )
     assert found is not None
     then = time.strptime(found.group(2), "%Y-%m-%dT%H:%M:%S")
-    return found.group(1), time.mktime(then) - time.timezone - time.time()
+    return found.group(1), calendar.timegm(then) - time.time()
 
 
 @pytest.mark.parametrize("mode", ["governance", "compliance"])

@@ -224,14 +224,17 @@ def descendants_of(pid: int) -> list[int]:
     return found
 
 
+def works_in(pid: int, directory: Path) -> bool:
+    """Whether that is its working directory, perhaps within another root."""
+    with contextlib.suppress(OSError):
+        return os.readlink(f"/proc/{pid}/cwd").endswith(os.path.realpath(directory))
+    return False
+
+
 def at_work_in(directory: Path) -> list[int]:
     """The processes that have it as their working directory."""
-    found: list[int] = []
-    for entry in Path("/proc").iterdir():
-        with contextlib.suppress(OSError):
-            if entry.name.isdigit() and os.readlink(entry / "cwd") == str(directory):
-                found.append(int(entry.name))
-    return found
+    pids = [int(name) for name in os.listdir("/proc") if name.isdigit()]
+    return [pid for pid in pids if works_in(pid, directory)]
 
 
 def open_files(pid: int) -> dict[int, str]:

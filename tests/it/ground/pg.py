@@ -25,10 +25,10 @@ from .host import (
     at_work_in,
     free_ports,
     kill_pid,
-    process_alive,
     run,
     stop_family,
     wait_for,
+    works_in,
 )
 from .roots import PG_USER, Root, root
 
@@ -243,14 +243,18 @@ class Cluster:
         ).check()
 
     def pid(self) -> int | None:
-        """The postmaster's, None if no server runs on the data directory."""
+        """The postmaster's, None if no server runs on the data directory.
+
+        The file of a killed one stays, and its number may be a stranger's by
+        now.
+        """
         try:
             text = (self.data / "postmaster.pid").read_text(encoding="utf-8")
             pid = abs(int(text.splitlines()[0]))
         except (FileNotFoundError, ValueError, IndexError):
             return None
         # Process 1 is a container's server, or this host's init: never ours.
-        return pid if pid > 1 and process_alive(pid) else None
+        return pid if pid > 1 and works_in(pid, self.data) else None
 
     def running(self) -> bool:
         return self.pid() is not None
