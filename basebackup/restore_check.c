@@ -214,7 +214,9 @@ check_writable(const struct restore_place *place, const char *path,
 
 	if (len == 0 && stat->st_uid != geteuid())
 		return takeover_refuse_owner(path, err);
-	if (faccessat(AT_FDCWD, path, W_OK | X_OK, AT_EACCESS) != 0)
+	/* The mode of what is ours already is set anew. */
+	if (faccessat(AT_FDCWD, path, W_OK | X_OK, AT_EACCESS) != 0 &&
+		(len > 0 || errno != EACCES))
 		return err_set_errno(err, ST_CONFIG, errno,
 							 "cannot write \"%s\" in directory \"%s\"",
 							 place->path, path);

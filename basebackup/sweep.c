@@ -21,6 +21,7 @@ struct sweep
 	const char *name;
 	sweep_judge judge; /* NULL: all goes */
 	void *arg;
+	bool looking;           /* changes nothing, not even a mode */
 	char path[PATH_LENGTH]; /* of what is looked at */
 };
 
@@ -69,13 +70,20 @@ take(struct sweep *s, int fd, const char *name, int depth, struct err *err)
 	enum sweep_type type;
 	struct stat stat;
 	enum status st = ST_OK;
+	bool inside;
 
 	if (fstatat(fd, name, &stat, AT_SYMLINK_NOFOLLOW) != 0)
 		return errno == ENOENT ? ST_OK : fail(s, "look at", errno, err);
 	type = type_of(stat.st_mode);
 	if (s->judge != NULL)
 		verdict = s->judge(s->arg, type, s->path, fd, name);
-	if (type == SWEEP_DIR && verdict != SWEEP_LEAVE)
+	inside = type == SWEEP_DIR && verdict != SWEEP_LEAVE;
+
+	/* Whoever protected a directory of ours from writing is overruled. */
+	if (inside && !s->looking && (stat.st_mode & S_IRWXU) != S_IRWXU &&
+		fchmodat(fd, name, (stat.st_mode & 07777) | S_IRWXU, 0) != 0)
+		return fail(s, "set the mode of", errno, err);
+	if (inside)
 		st = enter(s, fd, name, verdict == SWEEP_REMOVE, depth, err);
 	if (st == ST_OK && verdict == SWEEP_REMOVE &&
 		unlinkat(fd, name, type == SWEEP_DIR ? AT_REMOVEDIR : 0) != 0)
@@ -119,16 +127,24 @@ sweep_level(struct sweep *s, int fd, int depth, struct err *err)
 	return st;
 }
 
+/* All below the directory fd. */
+static enum status
+sweep_below(struct sweep *s, int fd, struct err *err)
+{
+	int dir = openat(fd, ".", OPEN_DIR);
+
+	if (dir < 0)
+		return fail(s, "open directory", errno, err);
+	return sweep_level(s, dir, 0, err);
+}
+
 enum status
 sweep_directory(int fd, const char *name, sweep_judge judge, void *arg,
 				struct err *err)
 {
 	struct sweep s = {.name = name, .judge = judge, .arg = arg};
-	int dir = openat(fd, ".", OPEN_DIR);
 
-	if (dir < 0)
-		return fail(&s, "open directory", errno, err);
-	return sweep_level(&s, dir, 0, err);
+	return sweep_below(&s, fd, err);
 }
 
 enum status
@@ -165,12 +181,13 @@ uint64_t
 sweep_measure(const char *path)
 {
 	uint64_t bytes = 0;
+	struct sweep s = {
+		.name = path, .judge = measure, .arg = &bytes, .looking = true};
 	struct err ignored;
 	int fd = open(path, OPEN_DIR & ~O_NOFOLLOW);
 
 	/* What cannot be read only makes the measure too small. */
-	if (fd < 0 ||
-		sweep_directory(fd, path, measure, &bytes, &ignored) != ST_OK)
+	if (fd < 0 || sweep_below(&s, fd, &ignored) != ST_OK)
 		bytes = 0;
 	if (fd >= 0)
 		(void) close(fd);

@@ -37,8 +37,9 @@ typedef enum sweep_verdict (*sweep_judge)(void *arg, enum sweep_type type,
 										  const char *name);
 
 /*
- * Sweeps the directory fd, whose name is for messages.  ST_IO: something
- * could not be removed.
+ * Sweeps the directory fd, whose name is for messages.  Directories that are
+ * entered become their owner's to read and write.  ST_IO: something could not
+ * be removed.
  */
 extern enum status sweep_directory(int fd, const char *name, sweep_judge judge,
 								   void *arg, struct err *err) ERR_CHECK;

@@ -256,6 +256,9 @@ remove_control(int dir, const char *path, struct err *err)
 		return err_set_errno(err, ST_IO, errno,
 							 "could not remove \"%s/global\"", path);
 	}
+
+	/* All modes are set anew later. */
+	(void) fchmod(global, S_IRWXU);
 	if ((unlinkat(dir, PLAN_CONTROL_FILE, 0) != 0 && errno != ENOENT) ||
 		(unlinkat(dir, PLAN_CONTROL_PENDING, 0) != 0 && errno != ENOENT))
 		st = err_set_errno(err, ST_IO, errno,

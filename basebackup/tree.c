@@ -405,14 +405,18 @@ enum status
 tree_look(struct tree_cursor *cursor, size_t area, const char *path, int *fd,
 		  uint64_t *size, struct err *err)
 {
+	const int flags = O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
 	const char *name;
 	struct stat st;
 	int error;
 
 	if (enter(cursor, area, path, true, &name, err) != ST_OK)
 		return err->status;
-	*fd = openat(cursor->dir, name,
-				 O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	*fd = openat(cursor->dir, name, flags);
+	/* Its mode is set anew at the end, whatever it is now. */
+	if (*fd < 0 && errno == EACCES &&
+		fchmodat(cursor->dir, name, 0600, 0) == 0)
+		*fd = openat(cursor->dir, name, flags);
 	if (*fd < 0 && errno == ENOENT)
 		return ST_MISSING;
 	if (*fd >= 0 && fstat(*fd, &st) == 0 && S_ISREG(st.st_mode) &&

@@ -102,6 +102,8 @@ def test_differences(site: Site) -> None:
         mkdir -p extra/deep; ln -s / extra/deep/root; touch extra/x -- -r
         touch standby.signal pg_wal/000000010000000000000009
         ln -s /nowhere pg_tblspc/99
+        chmod -R a-w .
+        chmod 0 base/1
         """
     )
     said = delta(site, copy)
