@@ -18,6 +18,8 @@
 #include "common/log.h"
 #include "common/session.h"
 
+#define REPORT_MS 10000 /* for the report of what was cancelled */
+
 extern char **environ;
 
 /* As root the files would be nobody's that a server runs as. */
@@ -61,6 +63,12 @@ put_report(struct repo *repo, const char *backup_id, int64_t start,
 								  .backup_id = backup_id,
 								  .failed = failed};
 
+	/* A second signal ends this, too. */
+	if (failed != NULL && failed->status == ST_CANCELLED)
+	{
+		cli_cancel_clear();
+		cli_time_limit(REPORT_MS);
+	}
 	report_put_or_tell(repo, &report);
 }
 

@@ -340,7 +340,7 @@ def restoring(target: Path) -> int:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_killed(site: Site, number: int, work_dir: Path) -> None:
+def test_killed(site: Site, number: int, work_dir: Path, repo_dir: Path) -> None:
     if "WALSHIP_SANITIZE" in os.environ:
         pytest.skip("strace and the sanitizers do not go together")
     site.load()
@@ -351,7 +351,9 @@ def test_killed(site: Site, number: int, work_dir: Path) -> None:
     assert not (target / "global" / "pg_control").exists()
     if number != signal.SIGKILL:
         said = (work_dir / "stderr").read_text(encoding="utf-8")
-        assert "no server starts from it" in said
+        assert "no server starts from it" in said and "the report" not in said
+    reports = list(repo_dir.glob("*/report/*-restore"))
+    assert len(reports) == (number != signal.SIGKILL)
 
 
 def test_disk_error(site: Site) -> None:
