@@ -57,8 +57,11 @@ struct check_server
 	bool in_recovery;
 };
 
-/* check_store.c: put, read, list, delete, and what the store is like. */
-extern void check_store(struct check *check, const struct session *session);
+/*
+ * check_store.c: put, read, list, delete, and what the store is like.  False:
+ * it cannot be used.
+ */
+extern bool check_store(struct check *check, const struct session *session);
 
 /*
  * Where the server's data directory and its pg_wal are, if they are on this
@@ -66,6 +69,10 @@ extern void check_store(struct check *check, const struct session *session);
  */
 extern bool check_find_data(const struct check_server *server,
 							struct stat *data, struct stat *wal);
+
+/* check_backups.c: of that cluster; 0: the only one in the repository. */
+extern void check_backups(struct check *check, const struct session *session,
+						  uint64_t system_identifier);
 
 /* check_key.c: loads the keys into the session; NULL if that fails. */
 extern void check_key(struct check *check, struct session *session);

@@ -235,7 +235,7 @@ check_mount(struct check *check, const char *repository)
 				   "\"%s\" is not itself a mount point", dir);
 }
 
-void
+bool
 check_store(struct check *check, const struct session *session)
 {
 	struct store_features features;
@@ -244,9 +244,10 @@ check_store(struct check *check, const struct session *session)
 	memset(&features, 0, sizeof(features));
 	check_mount(check, session->cfg->repository);
 	if (!check_round_trip(check, session->repo.store))
-		return;
+		return false;
 	if (store_features(session->repo.store, &features, &err) != ST_OK)
 		check_tell_err(check, CHECK_FAIL, "store_features", &err);
 	else
 		tell_features(check, session, &features);
+	return true;
 }

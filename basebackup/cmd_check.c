@@ -106,10 +106,12 @@ configure(struct options *o, struct session *session, struct identity *id,
 	const struct cli_common *common = &o->common;
 	enum status rc = session_configure(session, common, err);
 
-	if (rc != ST_OK || o->no_server)
+	if (rc != ST_OK)
 		return rc;
 	id->expected =
 		common->cluster != 0 ? common->cluster : session->cfg->cluster;
+	if (o->no_server)
+		return ST_OK;
 	id->rc = check_server_identify(&o->pg, session->cfg,
 								   &id->system_identifier, &id->err);
 	if (id->rc != ST_OK || common->cluster != 0)
@@ -143,8 +145,11 @@ tell_identity(struct check *check, const struct identity *id)
 				   "the server is cluster %" PRIu64, id->system_identifier);
 }
 
-/* Configuration, key and store.  The store is open if session->repo has it. */
-static void
+/*
+ * Configuration, key and store.  The store is open if session->repo has it.
+ * True if store and key can be used.
+ */
+static bool
 tell_repository(struct check *check, struct session *session)
 {
 	struct config *cfg = session->cfg;
@@ -156,7 +161,7 @@ tell_repository(struct check *check, struct session *session)
 	if (config_require(cfg, &err) != ST_OK)
 	{
 		check_tell_err(check, CHECK_FAIL, "configuration", &err);
-		return;
+		return false;
 	}
 	check_tell(check, CHECK_OK, "configuration", NULL, "%s%s%s",
 			   cfg->path != NULL ? "\"" : "from the environment",
@@ -167,10 +172,10 @@ tell_repository(struct check *check, struct session *session)
 	{
 		session->repo.store = NULL;
 		check_tell_err(check, CHECK_FAIL, "store", &err);
-		return;
+		return false;
 	}
 	store_set_timeout(session->repo.store, call_ms, cli_cancel());
-	check_store(check, session);
+	return check_store(check, session) && session->ring != NULL;
 }
 
 static void
@@ -218,12 +223,17 @@ cmd_check(int argc, char **argv)
 	else
 	{
 		server.system_identifier = id.system_identifier;
-		tell_repository(check, &session);
+		bool usable = tell_repository(check, &session);
+
 		if (!o.no_server)
 		{
 			tell_identity(check, &id);
 			check_server(check, &o.pg, session.cfg, &server);
 		}
+		if (usable)
+			check_backups(check, &session,
+						  id.expected != 0 ? id.expected
+										   : id.system_identifier);
 		check_key_place(check, session.cfg, &server);
 		check_spool(check, session.cfg, &server);
 		if (!o.no_server)

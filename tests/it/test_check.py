@@ -14,9 +14,10 @@ from typing import Any
 
 import pytest
 
+from ground.dailies import Dailies, key_of
 from ground.host import Result, run, unmount
 from ground.pg import Cluster, ClusterFactory
-from ground.programs import Programs, write_config
+from ground.programs import Programs, change_config, write_config
 from ground.s3 import Gateway
 from ground.s3client import Bucket
 
@@ -246,6 +247,34 @@ def test_key_that_would_be_lost(
         assert report.verdict("key_place") == "warning"
         assert f'"{link}" is in {said}' == report.found("key_place")
         (place / "key").unlink()
+
+
+def test_key_of_other_backups(
+    work_dir: Path, repo_dir: Path, dir_config: Path, check: Check, walship: Programs
+) -> None:
+    """A key that seals well, and does not open the backups that are there."""
+    assert check(dir_config).found("backups") == "there is none yet"
+    dailies = Dailies(repo_dir, key_of(work_dir / "key"))
+    for _ in range(3):
+        dailies.add_day()
+    dailies.hand_over()
+    report = check(dir_config)
+    assert report.verdict("backups") == "ok" and "2024-11-03" in report.found("backups")
+    oldest = dailies.tree / "backup" / dailies.backups[0].identifier / "manifest"
+    oldest.write_bytes(oldest.read_bytes()[:200])
+    report = check(dir_config)
+    assert report.warned() == {"backups"}
+    assert "1 of 3 cannot be read" in report.found("backups")
+    walship.run("walship", "keygen", work_dir / "other").check()
+    change_config(dir_config, key_file=work_dir / "other")
+    report = check(dir_config)
+    assert report.failed() == {"backups"}
+    assert "which is not configured" in report.found("backups")
+    # Which of several is meant has to be said.
+    (repo_dir / "17/wal").mkdir(parents=True)
+    (repo_dir / "17/wal/x").touch()
+    assert check(dir_config).warned() == {"backups"}
+    assert check(dir_config, None, "--cluster=17").verdict("backups") == "ok"
 
 
 def test_no_encryption(work_dir: Path, repo_dir: Path, check: Check) -> None:
