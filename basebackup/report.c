@@ -214,14 +214,15 @@ is_awaited(const char *kind)
  * Of no cluster there is no place for it; nor of one that was mistyped: a
  * report would make the repository seem to hold it.
  */
-static bool
-has_place(struct repo *repo)
+static enum status
+put_if_held(struct repo *repo, const struct report *report, struct err *err)
 {
-	struct err ignored;
-	bool held = true;
+	bool held = false;
+	enum status status = ST_OK;
 
-	return repo->system_identifier != 0 &&
-		   (repo_holds_cluster(repo, &held, &ignored) != ST_OK || held);
+	if (repo->system_identifier != 0)
+		status = repo_holds_cluster(repo, &held, err);
+	return status == ST_OK && held ? report_put(repo, report, err) : status;
 }
 
 void
@@ -229,7 +230,7 @@ report_put_or_tell(struct repo *repo, const struct report *report)
 {
 	struct err err;
 
-	if (has_place(repo) && report_put(repo, report, &err) != ST_OK)
+	if (put_if_held(repo, report, &err) != ST_OK)
 	{
 		(void) err_context(&err, "could not store the report");
 		if (err.status == ST_AUTH)
