@@ -51,9 +51,11 @@ status_problem(struct overview *s, const char *kind, const char *fmt, ...)
 void
 status_problem_err(struct overview *s, const char *kind, const struct err *err)
 {
-	status_problem(s, kind, "%s%s%s%s%s", err->message,
-				   err->detail[0] != '\0' ? ". " : "", err->detail,
-				   err->hint[0] != '\0' ? ". " : "", err->hint);
+	bool both = err->detail[0] != '\0' && err->hint[0] != '\0';
+	bool any = err->detail[0] != '\0' || err->hint[0] != '\0';
+
+	status_problem(s, kind, "%s%s%s%s%s", err->message, any ? ". " : "",
+				   err->detail, both ? " " : "", err->hint);
 }
 
 void

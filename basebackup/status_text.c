@@ -59,9 +59,11 @@ show_gaps(const struct timeline_windows *t, uint32_t segment_size, FILE *out)
 
 		wal_name_segment(&first, g->timeline, g->first, segment_size);
 		wal_name_segment(&last, g->timeline, g->last, segment_size);
-		(void) fprintf(out, "    GAP  %s to %s, %" PRIu64 " segment%s\n",
-					   first.text, last.text, g->last - g->first + 1,
-					   g->last == g->first ? "" : "s");
+		if (g->first == g->last)
+			(void) fprintf(out, "    GAP  %s\n", first.text);
+		else
+			(void) fprintf(out, "    GAP  %s to %s, %" PRIu64 " segments\n",
+						   first.text, last.text, g->last - g->first + 1);
 	}
 	if (t->gaps_found > GAPS_SHOWN)
 		(void) fprintf(out, "    GAP  and %" PRIu64 " more\n",
@@ -91,7 +93,9 @@ show_windows(const struct overview *s, FILE *out)
 		show_gaps(t, s->map.segment_size, out);
 	}
 	if (shown == 0)
-		(void) fputs(s->store_failed ? "  not known\n" : "  nothing\n", out);
+		(void) fputs(s->store_failed || s->unreadable > 0 ? "  not known\n"
+														  : "  nothing\n",
+					 out);
 	if (s->outside > 0)
 		(void) fprintf(
 			out, "  %zu older backup%s restore%s to %s own end only\n",
@@ -160,9 +164,10 @@ show_archive(const struct overview *s, FILE *out)
 			(void) fprintf(out, "timeline %" PRIu32 ": no segment",
 						   line->timeline);
 		else
-			(void) fprintf(
-				out, "up to %s, stored %s ago, %" PRIu64 " segments",
-				line->last, span(age_s < 0 ? 0 : age_s, age), line->segments);
+			(void) fprintf(out,
+						   "up to %s, stored %s ago, %" PRIu64 " segment%s",
+						   line->last, span(age_s < 0 ? 0 : age_s, age),
+						   line->segments, line->segments == 1 ? "" : "s");
 		if (line->skipped > 0)
 			(void) fprintf(out, "; %" PRIu64 " as seen since %s",
 						   line->skipped, time_format(line->seen_s, seen));

@@ -250,15 +250,13 @@ window_draw(const struct timeline_windows *windows,
 			choose_leads_to(backups[i], history))
 			out[column(&scale, backups[i]->stop_lsn)] = 'B';
 
-	/* A gap is seen, however small it is. */
+	/* A gap is seen, however small it is, and if nothing is behind it. */
 	for (size_t i = 0; i < windows->ngaps; i++)
 	{
 		uint64_t first = windows->gaps[i].first * segment_size;
 		size_t from = column(&scale, first);
 		size_t to = column(&scale, (windows->gaps[i].last + 1) * segment_size);
 
-		if (first >= scale.to)
-			continue;
 		memset(out + from, 'x', to > from ? to - from : 1);
 	}
 }

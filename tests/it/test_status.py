@@ -486,6 +486,7 @@ def test_a_store_that_fails_half_way(large: Large) -> None:
     assert cluster["last_backup"]["wal_complete"] is None
     shown = large().out
     assert "Recoverable\n  not known" in shown and "LACKS" not in shown
+    assert "/tree. The credentials need" in shown
     metrics = parse_metrics(large("--prometheus").out)
     assert "walship_backups_without_wal" not in metrics
 
@@ -520,7 +521,8 @@ def test_keys(status: Status, how: str, work_dir: Path) -> None:
         assert kinds == {"key-missing"} and not cluster["key_available"]
         families = parse_metrics(status("--prometheus").out)
         assert list(families["walship_key_available"].samples.values()) == [0]
-    assert "Last backup   not known" in status().out
+    shown = status().out
+    assert "Last backup   not known" in shown and "Recoverable\n  not known" in shown
 
 
 def test_several_clusters(status: Status) -> None:

@@ -251,6 +251,12 @@ test_picture(void **state)
 	add_wal(1, 0, 499);
 	add_wal(1, 501, 1999);
 	assert_non_null(strchr(draw(&on_1, out, 5), 'x'));
+	/* And one behind which no backup begins another window. */
+	assert_int_equal(end(state) + begin(state), 0);
+	add_backup(1, 0);
+	add_wal(1, 0, 9);
+	add_wal(1, 11, 19);
+	assert_string_equal(draw(&on_1, out, 10), "B========x");
 }
 
 int
