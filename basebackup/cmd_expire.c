@@ -265,6 +265,21 @@ show_backup(const struct expire_plan *plan, size_t i)
 	(void) putchar('\n');
 }
 
+/* Of some that could be restored, or not. */
+static bool
+keeps_nothing(const struct expire_plan *plan)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < plan->catalog.nbackups; i++)
+	{
+		if (plan->backups[i].fate == EXPIRE_KEEP)
+			return false;
+		any = any || plan->backups[i].fate == EXPIRE_GO;
+	}
+	return any;
+}
+
 static void
 show_plan(const struct expire_plan *plan)
 {
@@ -275,6 +290,8 @@ show_plan(const struct expire_plan *plan)
 				  "STORED", "VERDICT", "WHY");
 	for (size_t i = 0; i < plan->catalog.nbackups; i++)
 		show_backup(plan, i);
+	if (keeps_nothing(plan))
+		(void) puts("NO BACKUP IS LEFT: by --force.");
 	if (!plan->wal_known)
 		return;
 	if (plan->wal.window_lsn != UINT64_MAX)

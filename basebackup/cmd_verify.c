@@ -64,6 +64,7 @@ struct request
 struct output
 {
 	struct json *json; /* NULL: text */
+	bool read;         /* content is */
 	uint64_t findings;
 	struct err err; /* of the JSON writer */
 };
@@ -75,8 +76,8 @@ parse_percent(const char *text, uint32_t *out)
 	char *end;
 	double percent = strtod(text, &end);
 
-	if (*text < '0' || *text > '9' || *end != '\0' || percent > 100 ||
-		percent < 0.01)
+	if (*end != '\0' || text[strspn(text, "0123456789.")] != '\0' ||
+		percent > 100 || percent < 0.01)
 		return false;
 	*out = (uint32_t) (percent * 100 + 0.5);
 	return true;
@@ -102,8 +103,9 @@ take_option(struct request *request, int opt, char **argv)
 			return -1;
 		case OPT_SINCE:
 			if (timestamp_parse(optarg, &micros, &err) != ST_OK)
-				return cli_usage(request->common.program, "--since: %s",
-								 err.message);
+				return cli_usage(request->common.program, "--since: %s%s%s",
+								 err.message, err.hint[0] != '\0' ? ". " : "",
+								 err.hint);
 			request->options.since_s = micros / 1000000;
 			return -1;
 		case OPT_RESUME:
@@ -179,24 +181,43 @@ json_counts(void *arg, struct json *json)
 	json_int(json, "defects", (int64_t) c->defects);
 }
 
+static const char *
+plural(uint64_t n)
+{
+	return n == 1 ? "" : "s";
+}
+
+static void
+show_sum(const struct output *out, const struct verify_counts *c,
+		 bool complete)
+{
+	char size[16];
+
+	if (!complete)
+		(void) fputs("Not finished.  ", stdout);
+	(void) printf("%" PRIu64 " backup%s, %" PRIu64 " packs and digests "
+				  "(%s), %" PRIu64 " WAL segments; ",
+				  c->backups, plural(c->backups), c->packs,
+				  size_format(c->pack_bytes, size), c->wal_files);
+	if (out->read)
+		(void) printf("read %" PRIu64 " objects (%s)", c->read_objects,
+					  size_format(c->read_bytes, size));
+	else
+		(void) fputs("content was not read", stdout);
+	(void) printf(": %" PRIu64 " defect%s%s.\n", c->defects,
+				  plural(c->defects), complete ? "" : " so far");
+}
+
 /* The end of what is shown. */
 static enum status
 show_counts(struct output *out, struct verify_counts *c, bool complete,
 			struct err *err)
 {
-	char packs[16];
-	char read[16];
 	const char *line;
 	size_t len;
 
 	if (out->json == NULL)
-		(void) printf("%" PRIu64 " backups, %" PRIu64 " packs and digests "
-					  "(%s), %" PRIu64 " WAL segments; read %" PRIu64
-					  " objects (%s): %" PRIu64 " defects%s.\n",
-					  c->backups, c->packs, size_format(c->pack_bytes, packs),
-					  c->wal_files, c->read_objects,
-					  size_format(c->read_bytes, read), c->defects,
-					  complete ? "" : " so far");
+		show_sum(out, c, complete);
 	else
 	{
 		json_begin(out->json);
@@ -226,8 +247,8 @@ put_report(struct session *session, int64_t started,
 
 	if (failed == NULL && counts->defects > 0)
 	{
-		(void) err_set(&defects, ST_CORRUPT, "%" PRIu64 " defects",
-					   counts->defects);
+		(void) err_set(&defects, ST_CORRUPT, "%" PRIu64 " defect%s",
+					   counts->defects, plural(counts->defects));
 		report.failed = &defects;
 	}
 	report_put_or_tell(&session->repo, &report);
@@ -238,7 +259,7 @@ verify(struct session *session, const struct request *request,
 	   uint64_t *defects, struct err *err)
 {
 	const int64_t started = (int64_t) time(NULL);
-	struct output out = {.json = NULL};
+	struct output out = {.read = request->options.read};
 	struct verify_counts counts;
 	struct err shown;
 	enum status status = ST_OK;

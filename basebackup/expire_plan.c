@@ -249,8 +249,8 @@ decide(struct session *session, const struct expire_options *options,
 
 	if (status == ST_OK)
 		status = histories_load(&session->repo, &histories, err);
-	if (status == ST_OK)
-		status = histories_require(&histories, err);
+	if (status == ST_OK && histories_require(&histories, err) != ST_OK)
+		status = err_context(err, "nothing is expired");
 	if (status == ST_OK)
 	{
 		const struct keep_timelines timelines = {histories.nhistories,

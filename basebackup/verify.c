@@ -306,6 +306,7 @@ doubt_gap(void *arg, uint32_t timeline, uint64_t first, uint64_t last)
 	struct wal_name to;
 	struct err ignored;
 	char text[256];
+	char upto[WAL_NAME_MAX + 16] = "";
 	bool doubted;
 
 	gaps->found++;
@@ -313,13 +314,15 @@ doubt_gap(void *arg, uint32_t timeline, uint64_t first, uint64_t last)
 		return;
 	wal_name_segment(&from, timeline, first, gaps->segment_size);
 	wal_name_segment(&to, timeline, last, gaps->segment_size);
+	if (first < last)
+		(void) snprintf(upto, sizeof(upto), "up to %s: ", to.text);
 	if (gaps->backup_id != NULL)
 		(void) snprintf(text, sizeof(text),
-						"up to %s, without which backup %s cannot be restored",
-						to.text, gaps->backup_id);
+						"%sbackup %s cannot be restored without it", upto,
+						gaps->backup_id);
 	else
-		(void) snprintf(text, sizeof(text),
-						"up to %s: recovery cannot go past it", to.text);
+		(void) snprintf(text, sizeof(text), "%srecovery cannot go past it",
+						upto);
 	(void) pthread_mutex_lock(&run->lock);
 	doubted =
 		doubts_add_gap(&run->doubts, &from, &to, text, &ignored) == ST_OK;
@@ -488,7 +491,13 @@ verify_wal(struct run *run, struct err *err)
 static enum status
 visit_wal(void *arg, const struct store_entry *entry, struct err *err)
 {
-	return read_content(arg, OBJECT_WAL, entry, NULL, err);
+	struct run *run = arg;
+	const char *name = strchr(entry->key, '/') + 1;
+
+	if (verify_is_wal(name))
+		return read_content(run, OBJECT_WAL, entry, NULL, err);
+	tell(run, VERIFY_NOTE, "foreign", name, "it is no WAL, and not read");
+	return ST_OK;
 }
 
 static enum status

@@ -9,6 +9,21 @@
 #include <string.h>
 
 #include "basebackup/archive.h"
+#include "basebackup/expire.h"
+
+bool
+verify_is_wal(const char *name)
+{
+	char key[OBJECT_NAME_MAX + 1];
+	struct wal_name wal;
+	const char *base = strrchr(name, '/') + 1;
+
+	if (!expire_parse_wal(base, &wal))
+		return false;
+	(void) snprintf(key, sizeof(key), "wal/%08" PRIX32 "/%s", wal.timeline,
+					base);
+	return strcmp(key, name) == 0;
+}
 
 struct walk
 {

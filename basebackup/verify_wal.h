@@ -4,11 +4,18 @@
 #ifndef BASEBACKUP_VERIFY_WAL_H
 #define BASEBACKUP_VERIFY_WAL_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "basebackup/choose.h"
 #include "common/err.h"
 #include "common/repo.h"
+
+/*
+ * Is an object with that name, "wal/...", a file that was archived?  Others
+ * did not come from us.
+ */
+extern bool verify_is_wal(const char *name);
 
 /* Segments first to last are not there, though later ones are needed. */
 typedef void (*gap_sink)(void *arg, uint32_t timeline, uint64_t first,

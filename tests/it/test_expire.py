@@ -117,6 +117,7 @@ def test_an_unreadable_history_stops_it(expire: Expirer) -> None:
     before = kept_of(expire.dailies.tree)
     done = expire("--keep-last=1", "--apply")
     assert done.status == 1 and "00000002.history" in done.err
+    assert "nothing is expired" in done.err
     assert kept_of(expire.dailies.tree) == before
 
 
@@ -134,6 +135,7 @@ def test_plan_only(expire: Expirer) -> None:
     done = expire("--keep-last=2").check()
     assert sorted(expire.dailies.tree.rglob("*")) == tree
     assert "Nothing was done: --apply" in done.out
+    assert "NO BACKUP IS LEFT" not in done.out
     lines = [line for line in done.out.splitlines() if line.startswith("0")]
     assert len(lines) == 9
     assert "expire" in lines[0] and "keep" in lines[8]
@@ -190,7 +192,8 @@ def test_never_the_last_good_one(expire: Expirer) -> None:
     done = expire("--keep-last=1", "--apply")
     assert done.status != 0 and "no backup would be left" in done.err
     assert len(expire.dailies.stored_backups()) == 3
-    expire("--keep-last=1", "--apply", "--force").check()
+    done = expire("--keep-last=1", "--apply", "--force").check()
+    assert "NO BACKUP IS LEFT" in done.out
     assert expire.dailies.stored_backups() == set()
     assert expire.dailies.stored_packs() == set()
 

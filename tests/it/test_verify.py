@@ -67,7 +67,7 @@ def test_all_is_well(verify: Verifier) -> None:
     assert done.status == 0, done.err
     assert done.out.startswith("9 backups, 9 packs and digests")
     assert f"{9 * SEGMENTS_A_DAY} WAL segments" in done.out
-    assert "0 defects" in done.out
+    assert "WAL segments; content was not read: 0 defects." in done.out
 
 
 def test_a_pack_is_missing(verify: Verifier) -> None:
@@ -105,7 +105,7 @@ def test_gaps(verify: Verifier) -> None:
         (wal / name).unlink()
     assert verify.findings() == {own: "wal-gap", between[0]: "wal-gap"}
     lines = verify().out.splitlines()
-    assert f"without which backup {backup.identifier} cannot be restored" in lines[0]
+    assert f'"{own}": backup {backup.identifier} cannot be restored' in lines[0]
     assert f'"{between[0]}": up to {between[1]}: recovery' in lines[1]
 
 
@@ -343,7 +343,7 @@ def test_the_report_counts_defects(verify: Verifier) -> None:
     ).unlink()
     assert verify().status == 1
     reports = stored_by(verify.config, SYSTEM, None).reports("verify")
-    assert sorted(r["message"] for r in reports) == ["", "1 defects"]
+    assert sorted(r["message"] for r in reports) == ["", "1 defect"]
     assert {r["outcome"] for r in reports} == {"ok", "failed"}
 
 
@@ -394,14 +394,33 @@ def test_sample_and_since(verify: Verifier) -> None:
     [
         (["--sample=0"], "--sample is a percentage"),
         (["--sample=101", "--read"], "--sample is a percentage"),
+        (["--sample=0x10", "--read"], "--sample is a percentage"),
+        (["--sample=1.2.3", "--read"], "--sample is a percentage"),
         (["--sample=5"], "go with --read"),
-        (["--since=yesterday", "--read"], "--since"),
+        (["--since=yesterday", "--read"], "Write it like"),
         (["everything"], "unexpected"),
     ],
 )
 def test_usage(verify: Verifier, args: list[str], said: str) -> None:
     done = verify(*args)
     assert done.status == 2 and said in done.err
+
+
+def test_what_is_no_wal(verify: Verifier) -> None:
+    """Somebody's files, in the archive's folders: read by nobody, no defect."""
+    fill_wal(verify)
+    files = ["notes/x", "00000001/README", "00000001/.nfs0001", "00000001/sub/x"]
+    files.append(f"00000002/{segment_name(3)}")
+    for name in files:
+        path = verify.dailies.tree / "wal" / name
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    verify.dailies.hand_over()
+    found = verify.findings("--read", grade="note")
+    assert {name for name, kind in found.items() if kind == "foreign"} == {
+        f"wal/{name}" for name in files
+    }
+    assert "unreadable" not in verify("--read").out
 
 
 def test_interrupted_and_resumed(verify: Verifier) -> None:
@@ -441,7 +460,7 @@ def test_what_was_drawn_is_not_all(verify: Verifier) -> None:
     pack = verify.dailies.tree / "backup" / last / "pack/00000000"
     pack.chmod(0)
     sampled = ["--read", "--sample=99.99", "--set=restore_workers=1"]
-    assert "so far" in verify(*sampled).out
+    assert verify(*sampled).out.startswith("Not finished.  9 backups")
     assert "so far" in verify(*sampled, "--resume").out
     pack.chmod(0o600)
     resumed = verify("--read", "--resume")
