@@ -47,6 +47,8 @@ static const char help[] =
 	"                             \"M\" behind it: MB\n"
 	"      --compress=HOW         \"server-lz4\": the server compresses what it\n"
 	"                             sends, for slow networks; \"none\" (the default)\n"
+	"      --storage-class=CLASS  of the packs that are stored; as for\n"
+	"                             --set=s3_storage_class=CLASS\n"
 	"      --no-verify-checksums  keep the backup even if pages have bad checksums;\n"
 	"                             it is marked as not verified\n"
 	"      --json                 print the result as one JSON object\n"
@@ -58,6 +60,7 @@ enum
 	OPT_CHECKPOINT = 'c',
 	OPT_MAX_RATE = 'r',
 	OPT_COMPRESS = 1000,
+	OPT_STORAGE_CLASS,
 	OPT_NO_VERIFY,
 	OPT_JSON,
 	OPT_FULL,
@@ -72,6 +75,7 @@ struct arguments
 	struct backup_options backup;
 	const char *annotations[MANIFEST_ANNOTATIONS];
 	size_t annotations_len;
+	char storage_class[64]; /* as a setting */
 	bool json;
 };
 
@@ -135,6 +139,19 @@ parse_rate(const char *text, uint32_t *out)
 	return true;
 }
 
+/* What is no class is told by the configuration. */
+static int
+set_storage_class(struct arguments *a, const char *name)
+{
+	int len = snprintf(a->storage_class, sizeof(a->storage_class),
+					   "s3_storage_class=%s", name);
+
+	if (*name == '\0' || len < 0 || (size_t) len >= sizeof(a->storage_class))
+		return cli_usage(a->common.program, "invalid storage class \"%s\"",
+						 name);
+	return cli_add_override(&a->common, a->storage_class);
+}
+
 /* -1: go on; else the code to exit with. */
 static int
 take_option(struct arguments *a, int opt, char **argv)
@@ -183,6 +200,8 @@ take_option(struct arguments *a, int opt, char **argv)
 								 "not \"%s\"",
 								 optarg);
 			return -1;
+		case OPT_STORAGE_CLASS:
+			return set_storage_class(a, optarg);
 		case OPT_NO_VERIFY:
 			a->backup.no_verify = true;
 			return -1;
@@ -210,6 +229,7 @@ take_arguments(struct arguments *a, int argc, char **argv)
 		{"checkpoint", required_argument, NULL, OPT_CHECKPOINT},
 		{"max-rate", required_argument, NULL, OPT_MAX_RATE},
 		{"compress", required_argument, NULL, OPT_COMPRESS},
+		{"storage-class", required_argument, NULL, OPT_STORAGE_CLASS},
 		{"no-verify-checksums", no_argument, NULL, OPT_NO_VERIFY},
 		{"json", no_argument, NULL, OPT_JSON},
 		{"full", no_argument, NULL, OPT_FULL},

@@ -27,6 +27,7 @@ def site(walship: Programs, new_cluster: ClusterFactory, dir_config: Path) -> Si
 
 USAGE = [
     *("--compress=gzip", "--compress=", "--json=x", "--annotate=x", "--annotate==x"),
+    *("--storage-class=", "--storage-class=" + "x" * 60),
     *("--annotate=a b=x", "--annotate=a=\x01", f"--annotate=a={'x' * 999}"),
 ]
 

@@ -375,7 +375,14 @@ def test_a_whole_life_in_compliance_mode(
     config.write_text(text)
 
     # What goes is hidden; the lock, and expire says so, keeps its bytes.
-    newest = site.backup("--full")
+    newest = site.backup("--full", "--storage-class=STANDARD")
+    classes = {
+        key.split("/")[3]: locked.head(key).headers.get("x-amz-storage-class")
+        for key in locked.list()
+        if "/pack/" in key and key.split("/")[3] in (backup, newest)
+    }
+    assert classes.pop(newest) in (None, "STANDARD")
+    assert classes == {backup: gateway.storage_class}
     site.settle()
     done = site.run("expire", "--keep-last=1", "--apply").check()
     assert "Deleted: 2 backups" in done.out
