@@ -120,7 +120,8 @@ explain(const struct archive_wait *wait, const struct walk *walk,
 	return err_hint(err, "See that archive_mode is on and that "
 						 "archive_command runs wal-push with this repository; "
 						 "pg_stat_archiver and the server's log tell its "
-						 "failures.");
+						 "failures. If it is only slow, raise archive_wait; "
+						 "the next backup stores only what this one has not.");
 }
 
 static enum status

@@ -638,7 +638,7 @@ def test_no_archiving(dir_backup: Backup, cluster: Cluster) -> None:
     done = dir_backup.run(cluster, "--set=archive_wait=1s")
     assert done.status == 1 and done.out == ""
     assert "archive_mode is off" in done.err
-    assert "archive_command" in done.err
+    assert "archive_command" in done.err and "archive_wait" in done.err
     stored = dir_backup.stored(cluster)
     assert stored.backups() == []
     (report,) = stored.reports("backup")
