@@ -139,7 +139,7 @@ parse_rate(const char *text, uint32_t *out)
 	return true;
 }
 
-/* What is no class is told by the configuration. */
+/* What is no class is told by the configuration.  Returns as above. */
 static int
 set_storage_class(struct arguments *a, const char *name)
 {
@@ -150,6 +150,19 @@ set_storage_class(struct arguments *a, const char *name)
 		return cli_usage(a->common.program, "invalid storage class \"%s\"",
 						 name);
 	return cli_add_override(&a->common, a->storage_class);
+}
+
+/* One of two words; *out: is it the first?  Returns as above. */
+static int
+take_word(const struct arguments *a, const char *option, const char *first,
+		  const char *second, bool *out)
+{
+	*out = strcmp(optarg, first) == 0;
+	if (*out || strcmp(optarg, second) == 0)
+		return -1;
+	return cli_usage(a->common.program,
+					 "%s must be \"%s\" or \"%s\", not \"%s\"", option, first,
+					 second, optarg);
 }
 
 /* -1: go on; else the code to exit with. */
@@ -167,14 +180,8 @@ take_option(struct arguments *a, int opt, char **argv)
 			a->backup.label = optarg;
 			return -1;
 		case OPT_CHECKPOINT:
-			a->backup.fast_checkpoint = strcmp(optarg, "fast") == 0;
-			if (!a->backup.fast_checkpoint && strcmp(optarg, "spread") != 0)
-				return cli_usage(
-					program,
-					"--checkpoint must be \"fast\" or \"spread\", "
-					"not \"%s\"",
-					optarg);
-			return -1;
+			return take_word(a, "--checkpoint", "fast", "spread",
+							 &a->backup.fast_checkpoint);
 		case OPT_MAX_RATE:
 			if (!parse_rate(optarg, &a->backup.max_rate_kb))
 				return cli_usage(program,
@@ -185,21 +192,11 @@ take_option(struct arguments *a, int opt, char **argv)
 		case OPT_ANNOTATE:
 			return add_annotation(a, optarg);
 		case OPT_COMPRESS:
-			a->backup.lz4 = strcmp(optarg, "server-lz4") == 0;
-			if (!a->backup.lz4 && strcmp(optarg, "none") != 0)
-				return cli_usage(program,
-								 "--compress must be \"server-lz4\" or "
-								 "\"none\", not \"%s\"",
-								 optarg);
-			return -1;
+			return take_word(a, "--compress", "server-lz4", "none",
+							 &a->backup.lz4);
 		case OPT_INCREMENTAL:
-			a->backup.no_native = strcmp(optarg, "off") == 0;
-			if (!a->backup.no_native && strcmp(optarg, "auto") != 0)
-				return cli_usage(program,
-								 "--incremental must be \"auto\" or \"off\", "
-								 "not \"%s\"",
-								 optarg);
-			return -1;
+			return take_word(a, "--incremental", "off", "auto",
+							 &a->backup.no_native);
 		case OPT_STORAGE_CLASS:
 			return set_storage_class(a, optarg);
 		case OPT_NO_VERIFY:
