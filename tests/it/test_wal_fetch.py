@@ -414,6 +414,14 @@ def test_cluster_and_paths(dir_world: World) -> None:
     target = data / "pg_wal" / name
     done = world.fetch(data, name, path=target, cwd=world.work_dir)
     assert done.status == 0, done.err
+    # The path's server counts, not one of the same cluster where we stand.
+    standby = world.work_dir / "standby"
+    shutil.copytree(data, standby)
+    (standby / "standby.signal").touch()
+    own(standby)
+    nowhere = f"--set=repository=file://{world.work_dir}/none"
+    assert world.fetch(data, name, nowhere, cwd=standby).status == 1
+    assert world.fetch(data, name, nowhere, path=target, cwd=standby).status == FATAL
     bare = world.work_dir / "bare"
     own_dir(bare)
     sysid = world.archive.system_identifier
