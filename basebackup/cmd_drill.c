@@ -29,6 +29,8 @@ open_page(const char *path, int *fd, struct err *err)
 
 	*fd = open(path, O_WRONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC,
 			   0600);
+	if (*fd < 0 && errno == ELOOP)
+		return err_set(err, ST_CONFIG, "\"%s\" is a symbolic link", path);
 	if (*fd < 0)
 		return err_set_errno(err, ST_IO, errno, "could not open file \"%s\"",
 							 path);

@@ -50,6 +50,8 @@ ask_facts(struct drill *d, struct err *err)
 	const char *lsn = NULL, *time = NULL;
 	enum status st = drill_connect(d, FACTS_DATABASE, &conn, err);
 
+	if (st == ST_SERVER && err->hint[0] == '\0')
+		return err_hint(err, "Name a superuser of the cluster: --username.");
 	if (st == ST_OK)
 		st = pgconn_query(conn, facts_sql, 0, NULL, &soon, &rows, err);
 	if (st == ST_OK && pgresult_rows(rows) == 1)

@@ -49,9 +49,9 @@ class Depot:
         shutil.chown(path, roots.PG_USER, roots.PG_USER)
         return path
 
-    def file(self, text: str) -> Path:
+    def file(self, text: str, encoding: str = "utf-8") -> Path:
         path = self.place("c") / "checks.sql"
-        path.write_text(text, encoding="utf-8")
+        path.write_text(text, encoding=encoding)
         return path
 
     def copy(self) -> tuple[Path, Path]:
@@ -378,6 +378,12 @@ def test_false_checks(depot: Depot) -> None:
         depot.fails(message, "checks", "--no-amcheck", f"--checks={depot.file(sql)}")
 
 
+def test_no_such_superuser(depot: Depot) -> None:
+    done = depot.drill("--no-amcheck", "--username=nobody")
+    assert done.status == 1 and 'role "nobody" does not exist' in done.err
+    assert "Name a superuser of the cluster: --username." in done.err
+
+
 def test_no_amcheck(depot: Depot) -> None:
     """Missed before anything is fetched."""
     bindir = depot.place("b")
@@ -606,16 +612,21 @@ def test_refused(depot: Depot) -> None:
 def test_files_that_cannot_be_used(depot: Depot) -> None:
     """A timer's drill that could not begin is told of as one that failed."""
     page = depot.place("h") / "drill.html"
+    link = page.with_suffix(".link")
+    link.symlink_to(page)
     told = page.with_suffix(".json")
     hook = f"--set=notify_command=cat >{told}"
     before = depot.reports()
     for number, (text, arg) in enumerate(
         {
             "is no regular file": "--html=/dev/null",
+            "is a symbolic link": f"--html={link}",
             "could not open file": "--checks=/none",
             "holds no statement": f"--checks={depot.file('')}",
             "a quote without an end": f"--checks={depot.file('select $a$')}",
             "only \\connect": f"--checks={depot.file(chr(92) + 'd')}",
+            "is not UTF-8": f"--checks={depot.file('-- naïve', 'latin-1')}",
+            "is too large": f"--checks={depot.file('-' * ((1 << 20) + 1))}",
         }.items(),
         1,
     ):
