@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/aead.h"
 #include "common/bytes.h"
 #include "common/object_internal.h"
 
@@ -36,8 +37,7 @@
 #define FLG_CHECKSUMS        0x14 /* of each block, of the content */
 #define BD_SHIFT             4
 
-static_assert(SEALED_TAG_BYTES == crypto_aead_xchacha20poly1305_ietf_ABYTES,
-			  "the tag is the cipher's");
+static_assert(SEALED_TAG_BYTES == AEAD_TAG_BYTES, "the tag is the cipher's");
 static_assert(OBJECT_FRAME_PREFIX == PLAIN_LZ4,
 			  "the prefix tells a frame's length and whose it is");
 static_assert(SEALED_LZ4 + LZ4_FRAME_MIN + SEALED_TAG_BYTES >=
@@ -142,9 +142,27 @@ compress_frame(struct object_codec *codec, bool sealed, const void *plain,
 static void
 make_nonce(uint8_t *nonce, uint32_t number, bool final)
 {
-	memset(nonce, 0, crypto_aead_xchacha20poly1305_ietf_NPUBBYTES);
+	memset(nonce, 0, AEAD_NONCE_BYTES);
 	put_le64(nonce, number);
 	nonce[8] = final;
+}
+
+/* In its place; the tag goes behind it. */
+static bool
+encrypt_frame(const struct object *obj, uint32_t number, bool final,
+			  uint8_t *lz4, size_t lz4_len)
+{
+	uint8_t nonce[AEAD_NONCE_BYTES];
+	struct aead a = {.key = obj->key,
+					 .nonce = nonce,
+					 .ad = obj->header,
+					 .ad_len = obj->header_len,
+					 .in = lz4,
+					 .out = lz4,
+					 .len = lz4_len};
+
+	make_nonce(nonce, number, final);
+	return aead_seal(&a, lz4 + lz4_len);
 }
 
 enum status /* NOLINTNEXTLINE(readability-function-size) */
@@ -153,7 +171,6 @@ object_seal_frame(const struct object *obj, struct object_codec *codec,
 				  size_t plain_len, void *out, size_t *out_len,
 				  struct err *err)
 {
-	uint8_t nonce[crypto_aead_xchacha20poly1305_ietf_NPUBBYTES];
 	uint8_t *frame = out;
 	size_t begin = obj->sealed ? SEALED_LZ4 : PLAIN_LZ4;
 	size_t end = obj->sealed ? SEALED_TAG_BYTES : 0;
@@ -171,10 +188,8 @@ object_seal_frame(const struct object *obj, struct object_codec *codec,
 	{
 		put_le32(frame, MAGIC_SEALED);
 		put_le32(frame + 4, (uint32_t) (lz4_len + SEALED_TAG_BYTES));
-		make_nonce(nonce, number, final);
-		(void) crypto_aead_xchacha20poly1305_ietf_encrypt_detached(
-			frame + begin, frame + begin + lz4_len, NULL, frame + begin,
-			lz4_len, obj->header, obj->header_len, NULL, nonce, obj->key);
+		if (!encrypt_frame(obj, number, final, frame + begin, lz4_len))
+			return err_set(err, ST_NOMEM, "out of memory");
 	}
 	else
 	{
@@ -306,7 +321,13 @@ decrypt_frame(const struct object *obj, struct object_codec *codec,
 			  uint32_t number, bool final, const uint8_t *stored,
 			  size_t lz4_len, struct err *err)
 {
-	uint8_t nonce[crypto_aead_xchacha20poly1305_ietf_NPUBBYTES];
+	uint8_t nonce[AEAD_NONCE_BYTES];
+	struct aead a = {.key = obj->key,
+					 .nonce = nonce,
+					 .ad = obj->header,
+					 .ad_len = obj->header_len,
+					 .in = stored + SEALED_LZ4,
+					 .len = lz4_len};
 	size_t room = object_frame_bound(obj->frame_size);
 
 	if (codec->scratch_room < room)
@@ -319,10 +340,8 @@ decrypt_frame(const struct object *obj, struct object_codec *codec,
 		codec->scratch_room = room;
 	}
 	make_nonce(nonce, number, final);
-	if (crypto_aead_xchacha20poly1305_ietf_decrypt_detached(
-			codec->scratch, NULL, stored + SEALED_LZ4, lz4_len,
-			stored + SEALED_LZ4 + lz4_len, obj->header, obj->header_len, nonce,
-			obj->key) != 0)
+	a.out = codec->scratch;
+	if (!aead_open(&a, a.in + lz4_len))
 		return object_corrupt(err, obj->system_identifier, obj->name,
 							  "frame %" PRIu32 " cannot be authenticated",
 							  number);

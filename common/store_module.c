@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/aead.h"
 #include "walship_build.h"
 
 struct module
@@ -87,5 +88,9 @@ store_open_module(const struct config *cfg, struct store **out,
 
 	/* ISO C has no conversion from object to function pointer. */
 	memcpy(&open_fn, &symbol, sizeof(open_fn));
+	/* With the module came libcrypto. */
+	symbol = dlsym(loaded, AEAD_LIBCRYPTO_SYMBOL);
+	if (symbol != NULL)
+		(void) aead_use(symbol);
 	return open_fn(cfg, out, err);
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "basebackup/command.h"
+#include "common/aead.h"
 #include "common/cli.h"
 #include "common/log.h"
 #include "walship/command.h"
@@ -58,6 +59,7 @@ main(int argc, char **argv)
 		cli_help("walship " WALSHIP_VERSION "\n");
 		return 0;
 	}
+	(void) aead_use(&walship_aead_libcrypto);
 	for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++)
 		if (strcmp(word, commands[i].name) == 0)
 			return commands[i].run(argc - 1, argv + 1);
