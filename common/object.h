@@ -156,6 +156,14 @@ object_buffer_new(struct object_buffer *buf, size_t room,
 				  const char *spill_dir, struct err *err) ERR_CHECK;
 extern void object_buffer_free(struct object_buffer *buf);
 
+/*
+ * The same for one that may hold an older object, whose memory is used again:
+ * pages that the system need not clear once more.  Empty after a failure.
+ */
+extern enum status
+object_buffer_reserve(struct object_buffer *buf, size_t room,
+					  const char *spill_dir, struct err *err) ERR_CHECK;
+
 /* Gives back the room behind len, as far as that is possible. */
 extern void object_buffer_trim(struct object_buffer *buf);
 
@@ -168,26 +176,19 @@ extern size_t object_bound(uint64_t plain_len, uint32_t frame_size);
 
 /*
  * Seals a whole object, taking its content from read, which is asked for
- * exactly plain_len bytes in order.  buf is made by this call and untouched
- * if it fails.  A status of read's is returned as it is.
+ * exactly plain_len bytes in order.  buf is empty or holds an older object,
+ * and is empty after a failure.  A status of read's is returned as it is.
+ * ST_NOMEM if buf's memory, where it is not mapped, would be more than
+ * memory_max bytes, and then the content has to be read again from its
+ * beginning.
  */
 typedef enum status (*object_source)(void *arg, void *data, size_t len,
 									 struct err *err);
 extern enum status
 object_seal(const struct object_id *id, uint64_t plain_len, object_source read,
 			void *arg, const struct keyring *ring, const char *spill_dir,
-			struct object_buffer *buf, struct err *err) ERR_CHECK;
-
-/*
- * The same in at most memory_max bytes of buf's memory, where that is not
- * mapped.  ST_NOMEM if that is too little, and then the content has to be
- * read again from its beginning.
- */
-extern enum status
-object_seal_within(const struct object_id *id, uint64_t plain_len,
-				   object_source read, void *arg, const struct keyring *ring,
-				   const char *spill_dir, size_t memory_max,
-				   struct object_buffer *buf, struct err *err) ERR_CHECK;
+			size_t memory_max, struct object_buffer *buf,
+			struct err *err) ERR_CHECK;
 
 /*
  * The 16 hex digits that tell WAL files of one name apart (FORMAT.md, section
@@ -198,7 +199,7 @@ extern enum status object_wal_digest(uint64_t plain_len, object_source read,
 									 void *arg, const struct keyring *ring,
 									 char *hex, struct err *err) ERR_CHECK;
 
-/* The same as object_seal for content in memory. */
+/* The same for content in memory; buf, whatever it was, is made by this. */
 extern enum status
 object_seal_bytes(const struct object_id *id, const void *plain,
 				  size_t plain_len, const struct keyring *ring,

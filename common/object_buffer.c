@@ -121,6 +121,23 @@ object_buffer_free(struct object_buffer *buf)
 	memset(buf, 0, sizeof *buf);
 }
 
+enum status
+object_buffer_reserve(struct object_buffer *buf, size_t room,
+					  const char *spill_dir, struct err *err)
+{
+	uint8_t *data = NULL;
+
+	if (buf->data != NULL && !buf->mapped && room <= OBJECT_BUFFER_MEMORY)
+		data = realloc(buf->data, room > 0 ? room : 1);
+	if (data != NULL)
+	{
+		*buf = (struct object_buffer){.data = data, .room = room};
+		return ST_OK;
+	}
+	object_buffer_free(buf);
+	return object_buffer_new(buf, room, spill_dir, err);
+}
+
 void
 object_buffer_trim(struct object_buffer *buf)
 {

@@ -17,7 +17,7 @@ struct sealing
 {
 	struct object obj;
 	struct object_codec *codec;
-	struct object_buffer buf;
+	struct object_buffer *buf;
 	uint64_t left;     /* content that is still to come */
 	size_t memory_max; /* of the buffer, unless it is mapped */
 	uint32_t number;
@@ -37,11 +37,13 @@ object_bound(uint64_t plain_len, uint32_t frame_size)
 static enum status
 sealing_begin(struct sealing *s, const struct object_id *id,
 			  uint64_t plain_len, const struct keyring *ring,
-			  const char *spill_dir, struct err *err)
+			  const char *spill_dir, struct object_buffer *buf,
+			  struct err *err)
 {
 	enum status status;
 
 	memset(s, 0, sizeof *s);
+	s->buf = buf;
 	status =
 		object_begin(&s->obj, id, plain_len, OBJECT_FRAME_SIZE, ring, err);
 	if (status != ST_OK)
@@ -51,12 +53,12 @@ sealing_begin(struct sealing *s, const struct object_id *id,
 	status = object_codec_new(&s->codec, err);
 	if (status != ST_OK)
 		return status;
-	status = object_buffer_new(
-		&s->buf, object_bound(plain_len, OBJECT_FRAME_SIZE), spill_dir, err);
+	status = object_buffer_reserve(
+		buf, object_bound(plain_len, OBJECT_FRAME_SIZE), spill_dir, err);
 	if (status != ST_OK)
 		return status;
-	memcpy(s->buf.data, s->obj.header, s->obj.header_len);
-	s->buf.len = s->obj.header_len;
+	memcpy(buf->data, s->obj.header, s->obj.header_len);
+	buf->len = s->obj.header_len;
 	return ST_OK;
 }
 
@@ -70,34 +72,33 @@ sealing_next_len(const struct sealing *s)
 static enum status
 sealing_add(struct sealing *s, const void *plain, size_t len, struct err *err)
 {
+	struct object_buffer *buf = s->buf;
 	size_t stored_len;
 	enum status status;
 
-	assert(s->buf.len + object_frame_bound(len) <= s->buf.room);
-	if (!s->buf.mapped && s->buf.len + object_frame_bound(len) > s->memory_max)
+	assert(buf->len + object_frame_bound(len) <= buf->room);
+	if (!buf->mapped && buf->len + object_frame_bound(len) > s->memory_max)
 		return err_set(err, ST_NOMEM,
 					   "the stored form of \"%s\" takes more "
 					   "than %zu bytes",
 					   s->obj.name, s->memory_max);
 	status =
 		object_seal_frame(&s->obj, s->codec, s->number, len == s->left, plain,
-						  len, s->buf.data + s->buf.len, &stored_len, err);
+						  len, buf->data + buf->len, &stored_len, err);
 	if (status != ST_OK)
 		return status;
-	s->buf.len += stored_len;
+	buf->len += stored_len;
 	s->left -= len;
 	s->number++;
 	return ST_OK;
 }
 
-/* Hands the buffer over if status is ST_OK.  Returns status. */
+/* Returns status; unless that is ST_OK, the buffer is empty then. */
 static enum status
-sealing_end(struct sealing *s, enum status status, struct object_buffer *buf)
+sealing_end(struct sealing *s, enum status status)
 {
-	if (status == ST_OK)
-		*buf = s->buf;
-	else
-		object_buffer_free(&s->buf);
+	if (status != ST_OK)
+		object_buffer_free(s->buf);
 	object_codec_free(s->codec);
 	object_wipe(&s->obj);
 	return status;
@@ -106,23 +107,13 @@ sealing_end(struct sealing *s, enum status status, struct object_buffer *buf)
 enum status /* NOLINTNEXTLINE(readability-function-size) */
 object_seal(const struct object_id *id, uint64_t plain_len, object_source read,
 			void *arg, const struct keyring *ring, const char *spill_dir,
-			struct object_buffer *buf, struct err *err)
-{
-	return object_seal_within(id, plain_len, read, arg, ring, spill_dir,
-							  SIZE_MAX, buf, err);
-}
-
-enum status /* NOLINTNEXTLINE(readability-function-size) */
-object_seal_within(const struct object_id *id, uint64_t plain_len,
-				   object_source read, void *arg, const struct keyring *ring,
-				   const char *spill_dir, size_t memory_max,
-				   struct object_buffer *buf, struct err *err)
+			size_t memory_max, struct object_buffer *buf, struct err *err)
 {
 	struct sealing s;
 	uint8_t *plain = NULL;
 	enum status status;
 
-	status = sealing_begin(&s, id, plain_len, ring, spill_dir, err);
+	status = sealing_begin(&s, id, plain_len, ring, spill_dir, buf, err);
 	s.memory_max = memory_max;
 	if (status == ST_OK)
 	{
@@ -141,7 +132,7 @@ object_seal_within(const struct object_id *id, uint64_t plain_len,
 				status = sealing_add(&s, plain, len, err);
 		} while (status == ST_OK && s.left > 0);
 	free(plain);
-	return sealing_end(&s, status, buf);
+	return sealing_end(&s, status);
 }
 
 enum status
@@ -153,7 +144,8 @@ object_seal_bytes(const struct object_id *id, const void *plain,
 	const uint8_t *at = plain;
 	enum status status;
 
-	status = sealing_begin(&s, id, plain_len, ring, NULL, err);
+	*buf = (struct object_buffer){.data = NULL};
+	status = sealing_begin(&s, id, plain_len, ring, NULL, buf, err);
 	if (status == ST_OK)
 		do
 		{
@@ -162,7 +154,7 @@ object_seal_bytes(const struct object_id *id, const void *plain,
 			status = sealing_add(&s, at, len, err);
 			at += len;
 		} while (status == ST_OK && s.left > 0);
-	return sealing_end(&s, status, buf);
+	return sealing_end(&s, status);
 }
 
 /* Collects what a reader delivers. */

@@ -84,13 +84,17 @@ next_todo(struct drain *drain)
 
 /* Waits for a file to store; false when there will be none. */
 static bool
-next_file(struct drain *drain, char name[WAL_NAME_MAX + 1])
+next_file(struct drain *drain, struct push_room *room,
+		  char name[WAL_NAME_MAX + 1])
 {
 	struct ready_file *file = NULL;
 
 	(void) pthread_mutex_lock(&drain->mutex);
 	while (!drain->closing && (file = next_todo(drain)) == NULL)
+	{
+		push_room_release(room, drain->budget);
 		(void) pthread_cond_wait(&drain->work, &drain->mutex);
+	}
 	if (!drain->closing && file != NULL)
 	{
 		file->state = READY_BUSY;
@@ -134,7 +138,7 @@ store_files(void *arg)
 							  .budget = drain->budget,
 							  .connections = drain->connections};
 
-	while (next_file(drain, name))
+	while (next_file(drain, &hand.room, name))
 	{
 		struct err err;
 		bool done = ahead_file(&hand, name, &err) == ST_OK;
@@ -143,6 +147,7 @@ store_files(void *arg)
 			log_debug("could not store \"%s\" ahead: %s", name, err.message);
 		file_ended(drain, name, done);
 	}
+	push_room_release(&hand.room, drain->budget);
 	return NULL;
 }
 

@@ -72,7 +72,7 @@ store_file(struct ahead_hand *hand, const char *path, bool in_recovery,
 								   .spill_dir = spool_path(ahead->spool),
 								   .budget = hand->budget,
 								   .connections = hand->connections,
-								   .usual = &hand->usual,
+								   .room = &hand->room,
 								   .deadline = *d};
 	struct repo repo = {.cfg = ahead->cfg,
 						.ring = ahead->ring,

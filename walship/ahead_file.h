@@ -9,14 +9,15 @@
 #include "walship/ahead.h"
 #include "walship/budget.h"
 #include "walship/connections.h"
+#include "walship/push.h"
 
-/* What a thread works with; usual is 0 at first. */
+/* What a thread works with. */
 struct ahead_hand
 {
 	const struct ahead *ahead;
 	struct budget *budget;
 	struct connections *connections;
-	uint64_t usual; /* see push_options */
+	struct push_room room;
 };
 
 /*

@@ -118,6 +118,19 @@ budget_take(struct budget *budget, uint64_t bytes, const struct deadline *d,
 	return status;
 }
 
+bool
+budget_try(struct budget *budget, uint64_t bytes)
+{
+	bool taken;
+
+	(void) pthread_mutex_lock(&budget->mutex);
+	taken = budget->first == NULL && fits(budget, bytes);
+	if (taken)
+		budget->taken += bytes;
+	(void) pthread_mutex_unlock(&budget->mutex);
+	return taken;
+}
+
 void
 budget_give(struct budget *budget, uint64_t bytes)
 {

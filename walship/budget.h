@@ -8,6 +8,7 @@
 #ifndef WALSHIP_BUDGET_H
 #define WALSHIP_BUDGET_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -25,6 +26,9 @@ extern void budget_free(struct budget *budget);
 extern enum status
 budget_take(struct budget *budget, uint64_t bytes, const struct deadline *d,
 			struct err *err) ERR_CHECK;
+
+/* Takes it if it can be had without waiting, before nobody who waits. */
+extern bool budget_try(struct budget *budget, uint64_t bytes);
 extern void budget_give(struct budget *budget, uint64_t bytes);
 
 #endif

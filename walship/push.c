@@ -108,6 +108,15 @@ give(const struct push_options *options, uint64_t bytes)
 		budget_give(options->budget, bytes);
 }
 
+void
+push_room_release(struct push_room *room, struct budget *budget)
+{
+	object_buffer_free(&room->buf);
+	if (room->taken > 0)
+		budget_give(budget, room->taken);
+	room->taken = 0;
+}
+
 /*
  * What to take of the budget for sealing.  Reserving the worst case for WAL
  * that is compressible would let one thread seal while all others wait.
@@ -119,54 +128,70 @@ expected_bytes(const struct push_options *options, uint64_t worst)
 
 	if (options->budget == NULL)
 		return worst;
-	if (*options->usual > 0)
-		bytes = *options->usual + *options->usual / 4 + SEALING_BYTES;
+	if (options->room->usual > 0)
+		bytes =
+			options->room->usual + options->room->usual / 4 + SEALING_BYTES;
 	return bytes < worst ? bytes : worst;
+}
+
+/* Takes bytes for all of the room; waits for them with empty hands only. */
+static enum status
+widen(const struct push_options *options, uint64_t bytes, struct err *err)
+{
+	struct push_room *room = options->room;
+
+	give(options, room->taken);
+	room->taken = 0;
+	if (options->budget != NULL && !budget_try(options->budget, bytes))
+	{
+		object_buffer_free(&room->buf);
+		return take(options, bytes, err);
+	}
+	return ST_OK;
 }
 
 /* Seals into so many bytes at most; ST_NOMEM: that is too little. */
 static enum status
 seal_within(struct repo *repo, struct wal_file *file, const char *name,
 			const struct push_options *options, uint64_t bytes,
-			struct object_buffer *buf, struct err *err)
+			struct err *err)
 {
 	struct object_id id = {.kind = OBJECT_WAL,
 						   .system_identifier = repo->system_identifier,
 						   .name = name};
+	struct object_buffer *buf = &options->room->buf;
 	size_t memory_max = (size_t) (bytes - SEALING_BYTES);
 	enum status status;
 
 	wal_file_rewind(file);
-	status = object_seal_within(&id, file->size_bytes, wal_file_read, file,
-								repo->ring, options->spill_dir, memory_max,
-								buf, err);
+	status = object_seal(&id, file->size_bytes, wal_file_read, file,
+						 repo->ring, options->spill_dir, memory_max, buf, err);
 	if (status == ST_IO && options->spill_dir != NULL)
 	{
 		/* A full spool must not stop archiving. */
 		wal_file_rewind(file);
-		status = object_seal_within(&id, file->size_bytes, wal_file_read, file,
-									repo->ring, NULL, memory_max, buf, err);
+		status = object_seal(&id, file->size_bytes, wal_file_read, file,
+							 repo->ring, NULL, memory_max, buf, err);
 	}
 	return status;
 }
 
 /*
- * Seals a file into buf.  On success *taken is what of the budget the buffer
- * keeps.  What does not fit into what was expected is sealed again with the
- * worst case, which is waited for with empty hands.
+ * Seals a file into the room, which keeps of the budget what it takes.  What
+ * does not fit into what was expected is sealed again with the worst case.
  */
 static enum status
 seal(struct repo *repo, struct wal_file *file, const char *name,
-	 const struct push_options *options, struct object_buffer *buf,
-	 uint64_t *taken, struct err *err)
+	 const struct push_options *options, struct err *err)
 {
+	struct push_room *room = options->room;
 	uint64_t worst = sealing_bytes(file);
 	uint64_t bytes = expected_bytes(options, worst);
-	enum status status = take(options, bytes, err);
+	enum status status = widen(options, bytes, err);
 
 	if (status != ST_OK)
 		return status;
-	status = seal_within(repo, file, name, options, bytes, buf, err);
+	status = seal_within(repo, file, name, options, bytes, err);
 	if (status == ST_NOMEM && bytes < worst)
 	{
 		give(options, bytes);
@@ -174,17 +199,18 @@ seal(struct repo *repo, struct wal_file *file, const char *name,
 		status = take(options, bytes, err);
 		if (status != ST_OK)
 			return status;
-		status = seal_within(repo, file, name, options, bytes, buf, err);
+		status = seal_within(repo, file, name, options, bytes, err);
 	}
-	*taken = 0;
 	if (status == ST_OK)
 	{
-		object_buffer_trim(buf);
-		*taken = buf->mapped ? 0 : buf->room;
-		if (options->budget != NULL)
-			*options->usual = *taken + SEALING_BYTES;
+		uint64_t kept;
+
+		object_buffer_trim(&room->buf);
+		kept = room->buf.mapped ? 0 : room->buf.room;
+		room->usual = kept + SEALING_BYTES;
+		room->taken = options->budget != NULL ? kept : 0;
 	}
-	give(options, bytes - *taken);
+	give(options, bytes - room->taken);
 	return status;
 }
 
@@ -208,9 +234,10 @@ disconnect_store(struct repo *repo, const struct push_options *options)
 }
 
 static enum status
-put(struct repo *repo, const char *name, const struct object_buffer *buf,
-	const struct push_options *options, struct err *err)
+put(struct repo *repo, const char *name, const struct push_options *options,
+	struct err *err)
 {
+	const struct object_buffer *buf = &options->room->buf;
 	char key[STORE_KEY_MAX];
 	enum status status = connect_store(repo, options, err);
 
@@ -227,17 +254,14 @@ static enum status
 put_as(struct repo *repo, struct wal_file *file, const char *name,
 	   const struct push_options *options, struct err *err)
 {
-	struct object_buffer buf;
-	uint64_t taken;
-	enum status status = seal(repo, file, name, options, &buf, &taken, err);
+	enum status status = seal(repo, file, name, options, err);
 
-	if (status != ST_OK)
-		return status;
-	status = wal_file_unchanged(file, err);
 	if (status == ST_OK)
-		status = put(repo, name, &buf, options, err);
-	object_buffer_free(&buf);
-	give(options, taken);
+		status = wal_file_unchanged(file, err);
+	if (status == ST_OK)
+		status = put(repo, name, options, err);
+	if (status != ST_OK || options->room->buf.mapped)
+		push_room_release(options->room, options->budget);
 	return status;
 }
 

@@ -21,9 +21,21 @@ struct push_options
 	struct deadline deadline; /* to wait for that */
 	struct connections *connections; /* to take the store of repo from, which
 									  * has none; NULL: it has one */
-	uint64_t *usual; /* with a budget: what sealing took the last time, 0 at
-					  * first; kept by push_file */
+	struct push_room *room;
 };
+
+/*
+ * A thread's room for a stored object, whose memory serves one file after the
+ * other; zeroes at first.  Who has nothing to push releases it, since it is
+ * part of the budget, if there is one.
+ */
+struct push_room
+{
+	struct object_buffer buf;
+	uint64_t taken; /* of the budget */
+	uint64_t usual; /* what sealing took the last time, 0 at first */
+};
+extern void push_room_release(struct push_room *room, struct budget *budget);
 
 enum push_result
 {

@@ -105,8 +105,10 @@ static enum status
 push(struct session *session, const struct push_ahead *pa,
 	 struct deadline deadline, struct err *err)
 {
+	struct push_room room = {.taken = 0};
 	struct push_options options = {.in_recovery = pa->dir->control.in_recovery,
-								   .spill_dir = push_ahead_spill_dir(pa)};
+								   .spill_dir = push_ahead_spill_dir(pa),
+								   .room = &room};
 	struct wal_file file;
 	struct push_outcome outcome;
 	enum status status;
@@ -118,6 +120,7 @@ push(struct session *session, const struct push_ahead *pa,
 	store_set_deadline(session->repo.store, deadline);
 	condition_settle(session->repo.store, session->cfg, &pa->cluster_spool);
 	status = push_file(&session->repo, &file, &options, &outcome, err);
+	push_room_release(&room, NULL);
 	if (status == ST_OK)
 		report(&file, session, &outcome);
 	wal_file_close(&file);

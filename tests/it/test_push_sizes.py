@@ -70,7 +70,7 @@ def assert_fetched(cluster: Cluster, walship: Programs, config: Path, name: str)
 
 
 def archive_backlog(
-    cluster: Cluster, write: Callable[[], None]
+    cluster: Cluster, write: Callable[[], None], deadline_s: float = 300
 ) -> tuple[str, str]:
     """First and last segment of what is written while nothing is archived."""
     cluster.start(options="-c archive_command=")
@@ -78,7 +78,7 @@ def archive_backlog(
     write()
     last = cluster.switch_wal()
     cluster.restart()
-    cluster.wait_archived(last, deadline_s=300)
+    cluster.wait_archived(last, deadline_s=deadline_s)
     failed = cluster.value("select failed_count from pg_stat_archiver")
     cluster.stop()
     assert (failed, cluster.log().count("wal-push:")) == (0, 0)
@@ -108,6 +108,26 @@ def test_incompressible(
         assert_fetched(cluster, walship, config, name)
     if megabytes <= 16:
         assert_small(peaks, count)
+
+
+def test_threads_without_work_hold_no_memory(
+    new_cluster: ClusterFactory, walship: Programs, dir_config: Path
+) -> None:
+    """The last segment takes all that may be taken, and gets it.
+
+    Otherwise it would wait for the worker's end, a minute after its start.
+    """
+    config = change_config(dir_config, push_memory="18MB", push_timeout="20min")
+    cluster, peaks = archiving_cluster(new_cluster, walship, config, 16, segments=8)
+
+    def write() -> None:
+        for _ in range(5):
+            write_noise(cluster, 4 * MIB)
+            cluster.switch_wal()
+        write_noise(cluster, 15 * MIB)
+
+    archive_backlog(cluster, write, deadline_s=50)
+    assert_small(peaks, 6)
 
 
 @pytest.fixture

@@ -38,6 +38,10 @@ in_turn(void **state)
 	assert_int_equal(budget_take(budget, 41, &now, &err), ST_DEADLINE);
 	assert_int_equal(budget_take(budget, 40, &now, &err), ST_OK);
 	budget_give(budget, 100);
+	assert_true(budget_try(budget, 60));
+	assert_false(budget_try(budget, 41));
+	assert_true(budget_try(budget, 40));
+	budget_give(budget, 100);
 	/* More than there is, for whoever is alone. */
 	assert_int_equal(budget_take(budget, 1000, &never, &err), ST_OK);
 	assert_int_equal(budget_take(budget, 1, &now, &err), ST_DEADLINE);

@@ -396,9 +396,9 @@ test_seal_from_source(void **state)
 	struct err err;
 
 	(void) state;
-	assert_int_equal(
-		object_seal(&wal_id, len, supply, &source, ring_a, NULL, &buf, &err),
-		ST_OK);
+	assert_int_equal(object_seal(&wal_id, len, supply, &source, ring_a, NULL,
+								 SIZE_MAX, &buf, &err),
+					 ST_OK);
 	assert_true(buf.mapped);
 	assert_int_equal(object_open_bytes(&wal_id, buf.data, buf.len, ring_a,
 									   &out, &out_len, &err),
@@ -410,9 +410,9 @@ test_seal_from_source(void **state)
 	assert_null(buf.data);
 
 	source = (struct source){plain, len - 1};
-	assert_int_equal(
-		object_seal(&wal_id, len, supply, &source, ring_a, NULL, &buf, &err),
-		ST_IO);
+	assert_int_equal(object_seal(&wal_id, len, supply, &source, ring_a, NULL,
+								 SIZE_MAX, &buf, &err),
+					 ST_IO);
 	assert_string_equal(err.message, "the source ends");
 	assert_memory_equal(&buf, &untouched, sizeof buf);
 	free(plain);
@@ -421,7 +421,7 @@ test_seal_from_source(void **state)
 /* Noise takes what it is long; half of that is too little, and leaves nothing.
  */
 static void
-test_seal_within(void **state)
+test_seal_into_memory(void **state)
 {
 	const size_t len = 3 << 20;
 	const size_t whole = object_bound(len, OBJECT_FRAME_SIZE);
@@ -433,13 +433,13 @@ test_seal_within(void **state)
 	(void) state;
 	assert_non_null(plain);
 	randombytes_buf(plain, len);
-	assert_int_equal(object_seal_within(&wal_id, len, supply, &source, ring_a,
-										NULL, whole / 2, &buf, &err),
+	assert_int_equal(object_seal(&wal_id, len, supply, &source, ring_a, NULL,
+								 whole / 2, &buf, &err),
 					 ST_NOMEM);
 	assert_memory_equal(&buf, &untouched, sizeof buf);
 	source = (struct source){plain, len};
-	assert_int_equal(object_seal_within(&wal_id, len, supply, &source, ring_a,
-										NULL, whole, &buf, &err),
+	assert_int_equal(object_seal(&wal_id, len, supply, &source, ring_a, NULL,
+								 whole, &buf, &err),
 					 ST_OK);
 	assert_true(buf.len > len && buf.len <= whole);
 	object_buffer_free(&buf);
@@ -447,10 +447,23 @@ test_seal_within(void **state)
 	/* What is compressible fits. */
 	memset(plain, 'x', len);
 	source = (struct source){plain, len};
-	assert_int_equal(object_seal_within(&wal_id, len, supply, &source, ring_a,
-										NULL, whole / 2, &buf, &err),
+	assert_int_equal(object_seal(&wal_id, len, supply, &source, ring_a, NULL,
+								 whole / 2, &buf, &err),
 					 ST_OK);
-	object_buffer_free(&buf);
+
+	/* The same memory serves the next one, which may be larger. */
+	object_buffer_trim(&buf);
+	randombytes_buf(plain, len);
+	source = (struct source){plain, len};
+	assert_int_equal(object_seal(&wal_id, len, supply, &source, ring_a, NULL,
+								 whole, &buf, &err),
+					 ST_OK);
+	assert_true(buf.len > len && buf.room == whole);
+	source = (struct source){plain, len - 1};
+	assert_int_equal(object_seal(&wal_id, len, supply, &source, ring_a, NULL,
+								 whole, &buf, &err),
+					 ST_IO);
+	assert_memory_equal(&buf, &untouched, sizeof buf);
 	free(plain);
 }
 
@@ -532,7 +545,7 @@ main(void)
 		cmocka_unit_test(test_is_lz4),
 		cmocka_unit_test(test_sink_fails),
 		cmocka_unit_test(test_seal_from_source),
-		cmocka_unit_test(test_seal_within),
+		cmocka_unit_test(test_seal_into_memory),
 		cmocka_unit_test(test_buffer),
 		cmocka_unit_test(test_wal_digest),
 	};
