@@ -70,6 +70,9 @@ compare_stored(struct repo *repo, struct wal_file *file, const char *name,
 		return err_hint(err, "What is archived is never overwritten. Another "
 							 "server may be archiving the same timeline.");
 	}
+	if (status == ST_CORRUPT && err->hint[0] == '\0')
+		(void) err_hint(err, "If the object is damaged, move it away: then "
+							 "this file takes its place.");
 	if (status != ST_OK)
 		return err_context(err,
 						   "could not compare file \"%s\" with object "

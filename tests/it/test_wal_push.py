@@ -197,6 +197,34 @@ def test_different_content(archiver: Archiver, repo_dir: Path) -> None:
     assert archiver.fetch(SEGMENTS[0]) == whole
 
 
+@pytest.mark.parametrize(
+    "damage, said",
+    [
+        (lambda stored, other: b"", "corrupt"),
+        (lambda stored, other: stored[:-1], "corrupt"),
+        (lambda stored, other: damaged(stored, len(stored) - 1), "authenticated"),
+        (lambda stored, other: other, "was stored as"),
+    ],
+)
+def test_stored_object_is_damaged(
+    archiver: Archiver,
+    repo_dir: Path,
+    damage: Callable[[bytes, bytes], bytes],
+    said: str,
+) -> None:
+    """What is there proves nothing; once it is away the segment takes its place."""
+    for name in SEGMENTS[:2]:
+        silent(archiver.push(name))
+    wal = repo_dir / f"{archiver.system_identifier}/wal/00000001"
+    stored = wal / SEGMENTS[0]
+    stored.write_bytes(damage(stored.read_bytes(), (wal / SEGMENTS[1]).read_bytes()))
+    path = f"pg_wal/{SEGMENTS[0]}"
+    one_line(archiver.push(SEGMENTS[0]), path, f"file://{stored}", said, "move it away")
+    stored.unlink()
+    silent(archiver.push(SEGMENTS[0]))
+    assert archiver.fetch(SEGMENTS[0]) == archiver.segment(1)
+
+
 def test_history_longer_or_shorter(archiver: Archiver) -> None:
     """Files that are prefixes of each other differ too."""
     short, long = b"1\t0/3000000\tx\n", b"1\t0/3000000\tx\n# more\n"
