@@ -164,7 +164,7 @@ def unit_tests(
     title(f"unit tests of {folder.name}")
     log = folder / "meson-logs" / "testlog.json"
     log.unlink(missing_ok=True)
-    command = ["meson", "test", "--no-rebuild", "--timeout-multiplier=4"]
+    command = ["meson", "test", "--no-rebuild", "--timeout-multiplier=20"]
     done = call([*command, f"--num-processes={JOBS}", "-C", folder], tally, env=env)
     executed = 0
     if log.exists():
