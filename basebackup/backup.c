@@ -68,7 +68,8 @@ record_server(struct backup *b, struct err *err)
 	pgconn_close(conn);
 	if (status != ST_SERVER && status != ST_AUTH && status != ST_DEADLINE)
 		return status;
-	(void) err_context(err, "recording the server's configuration");
+	(void) err_context(err, "the server's clock, settings and outside "
+							"configuration files are not recorded in full");
 	log_err_warning(err);
 	return ST_OK;
 }
@@ -97,7 +98,11 @@ record_stop_time(struct backup *b)
 		s->server_clock = true;
 	}
 	else
+	{
+		(void) err_context(&why,
+						   "the backup's times are by this host's clock");
 		log_err_warning(&why);
+	}
 	pgconn_close(conn);
 }
 

@@ -451,6 +451,33 @@ def test_least_privilege(
     assert len(stored.backups()) == 4
 
 
+REVOKE = "revoke execute on function clock_timestamp() from public"
+
+
+def test_clock(
+    dir_backup: Backup,
+    archiving: Callable[..., Cluster],
+    work_dir: Path,
+    processes: list[Daemon],
+) -> None:
+    """Both times are the server's, or neither, and that is said."""
+    cluster = archiving(dir_backup.config)
+    cluster.sql("create role backup login replication")
+    log = work_dir / "b.log"
+    process = dir_backup.start(cluster, log, "--username=backup", "--max-rate=4M")
+    processes.append(process)
+    wait_said(process, "receiving from")
+    cluster.sql(REVOKE)
+    output = ended(process)
+    assert "this host's clock" in output and "clock_timestamp" in output
+    manifest = dir_backup.stored(cluster).manifest(output.split()[-1])
+    assert manifest.summary["clock"] == "client"
+    done = dir_backup.run(cluster, "--username=backup").check()
+    assert "are not recorded in full" in done.err
+    manifest = dir_backup.stored(cluster).manifest(done.out.strip())
+    assert manifest.summary["clock"] == "client"
+
+
 def test_connects_like_postgresql_clients(
     dir_backup: Backup, archiving: Callable[..., Cluster]
 ) -> None:
