@@ -15,6 +15,14 @@
 /* So many of each kind are told; the rest only counted. */
 #define TOLD_MAX 10
 
+/* Before the window only what a backup needs for itself is kept. */
+static bool
+may_have_expired(const struct overview *s, uint64_t segno)
+{
+	return s->wal_from_lsn != UINT64_MAX &&
+		   segno < wal_segno_of(s->wal_from_lsn, s->map.segment_size);
+}
+
 /* --- what this host pushed --------------------------------------------------
  */
 
@@ -33,7 +41,8 @@ must_be_there(const struct overview *s, const char *name)
 	if (s->map.segment_size == 0 ||
 		wal_name_parse(&wal, name, &ignored) != ST_OK ||
 		wal.kind != WAL_SEGMENT ||
-		!wal_name_segno(&wal, s->map.segment_size, &segno))
+		!wal_name_segno(&wal, s->map.segment_size, &segno) ||
+		may_have_expired(s, segno))
 		return false;
 	line = wal_map_find(&s->map, wal.timeline);
 	if (line == NULL || line->nstretches == 0)
@@ -72,7 +81,8 @@ compare_end(struct overview *s, const struct memory_end *was,
 	for (size_t i = 0; i < found->nends; i++)
 		if (found->ends[i].timeline == was->timeline)
 			is = &found->ends[i];
-	if (is != NULL && is->segment >= was->segment)
+	if ((is != NULL && is->segment >= was->segment) ||
+		may_have_expired(s, was->segment))
 		return;
 	wal_name_segment(&name, was->timeline, was->segment, s->map.segment_size);
 	status_problem(s, "rewound",
@@ -86,7 +96,8 @@ compare_end(struct overview *s, const struct memory_end *was,
 }
 
 /*
- * The archive never becomes shorter at its end, and the newest backup only
+ * The archive never becomes shorter at its end, unless that expires with a
+ * timeline that was left long ago; and the newest backup only
  * goes when it is expired in spite of all rules.
  */
 void

@@ -27,7 +27,7 @@ from ground.dailies import (
 )
 from ground.host import Result, run
 from ground.pg import ClusterFactory
-from ground.programs import Programs, write_config
+from ground.programs import Programs, change_config, write_config
 from ground.rules import Evaluator, metric_names, parse_metrics, read_rules
 from ground.site import Site
 from ground.treestore import TreeStore
@@ -409,15 +409,35 @@ def test_a_store_that_rewinds(status: Status) -> None:
     shutil.rmtree(aside)
 
 
+def put_marker(status: Status, name: str) -> None:
+    (memory,) = (status.config.parent / "spool").glob(f"*/{SYSTEM}/status")
+    markers = memory.parent / "push-1-2"
+    run(["install", "-d", "-o", "postgres", "-m", "0700", markers]).check()
+    (markers / name).touch()
+
+
+def test_a_timeline_that_expires(status: Status) -> None:
+    """It was left long ago: that its end is gone is what was asked for."""
+    fork = status.dailies.backups[3].first_segment + 3
+    status.dailies.fork(fork)
+    change_config(status.config, keep_last=2)
+    assert status.problems() == []
+    put_marker(status, segment_name(fork + 2, 2))
+    ends = [status.wal.parent / "00000002" / segment_name(fork + i, 2) for i in (2, 1, 0)]
+    for path in ends:
+        path.unlink()
+        assert status.problems() == []
+    # Where the window reaches back to it, it must be there.
+    change_config(status.config, keep_last=9)
+    assert status.problems() == ["pushed-missing"]
+
+
 def test_what_the_spool_says_was_pushed(status: Status) -> None:
     """A marker of a segment that the repository does not show."""
     status.cluster()
-    (memory,) = (status.config.parent / "spool").glob(f"*/{SYSTEM}/status")
-    markers = memory.parent / "push-1-2"
     gone = segment_name(9 * SEGMENTS_A_DAY + 1)
-    run(["install", "-d", "-o", "postgres", "-m", "0700", markers]).check()
-    for name in (gone, segment_name(3)):
-        (markers / name).touch()
+    put_marker(status, gone)
+    put_marker(status, segment_name(3))
     (problem,) = status.cluster()["problems"]
     assert problem["kind"] == "pushed-missing" and gone in problem["text"]
     assert status.cluster()["spool"]["pushed_files"] == 2
