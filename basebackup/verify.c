@@ -19,9 +19,7 @@
 #include "basebackup/verify_read.h"
 #include "basebackup/verify_state.h"
 #include "basebackup/verify_wal.h"
-#include "common/log.h"
 
-#define SAMPLE_ALL      10000U
 #define GAPS_REMEMBERED 1000
 
 /* A gap that was told. */
@@ -171,14 +169,10 @@ read_manifests(struct run *run, struct err *err)
 static bool
 chosen(const struct run *run, const struct store_entry *entry)
 {
-	uint64_t hash = 0xcbf29ce484222325U ^ run->seed;
-
-	if (run->pool == NULL || entry->stat.modified < run->options->since_s ||
-		verify_state_done(&run->state, entry->key))
-		return false;
-	for (const char *s = entry->key; *s != '\0'; s++)
-		hash = (hash ^ (unsigned char) *s) * 0x100000001b3U;
-	return (hash >> 20) % SAMPLE_ALL < run->options->sample_bp;
+	return run->pool != NULL &&
+		   entry->stat.modified >= run->options->since_s &&
+		   !verify_state_done(&run->state, entry->key) &&
+		   verify_drawn(entry->key, run->seed, run->options->sample_bp);
 }
 
 static enum status
@@ -379,12 +373,22 @@ has_backup_on(const struct run *run, uint32_t timeline)
 	return false;
 }
 
-/* It may have been left before the window; or what leads to it is lost. */
-static void
-tell_unreachable(struct run *run, uint32_t timeline)
+/*
+ * It may have been left before the window; or what leads to it is lost.  Of
+ * one that has expired only the history stays.
+ */
+static enum status
+tell_unreachable(struct run *run, uint32_t timeline, struct err *err)
 {
+	struct archive_range range;
 	char subject[24];
 
+	if (archive_look(&run->session->repo, timeline,
+					 run->kept[0].summary->wal_segment_size, 0, ARCHIVE_OPEN,
+					 &range, err) != ST_OK)
+		return err->status;
+	if (!range.any && !range.gap)
+		return ST_OK;
 	(void) snprintf(subject, sizeof(subject), "timeline %" PRIu32, timeline);
 	if (histories_lack(&run->histories, timeline) &&
 		!has_backup_on(run, timeline))
@@ -394,6 +398,7 @@ tell_unreachable(struct run *run, uint32_t timeline)
 	else
 		tell(run, VERIFY_NOTE, "no-backup", subject,
 			 "no backup in the window leads to it");
+	return ST_OK;
 }
 
 /* Timelines that cannot be followed at all. */
@@ -427,10 +432,7 @@ verify_timeline(struct run *run, const struct timeline_history *history,
 	size_t nspans;
 
 	if (base == NULL)
-	{
-		tell_unreachable(run, history->timeline);
-		return ST_OK;
-	}
+		return tell_unreachable(run, history->timeline, err);
 	spans = calloc(history->nentries, sizeof(*spans));
 	if (spans == NULL)
 		return err_set(err, ST_NOMEM, "out of memory");
@@ -449,17 +451,17 @@ verify_timeline(struct run *run, const struct timeline_history *history,
 }
 
 /* Unless that was told already, of each that cannot be read. */
-static void
+static enum status
 tell_no_backup(struct run *run)
 {
 	char subject[32];
 
-	if (run->counts->defects > 0)
-		return;
 	(void) snprintf(subject, sizeof(subject), "cluster %" PRIu64,
 					run->session->repo.system_identifier);
-	tell(run, VERIFY_DEFECT, "no-backup", subject,
-		 "there is no backup, so that nothing can be restored");
+	if (run->counts->defects == 0)
+		tell(run, VERIFY_DEFECT, "no-backup", subject,
+			 "there is no backup, so that nothing can be restored");
+	return ST_OK;
 }
 
 static enum status
@@ -474,10 +476,7 @@ verify_wal(struct run *run, struct err *err)
 		return status;
 	tell_unreadable_histories(run);
 	if (run->ncomplete == 0)
-	{
-		tell_no_backup(run);
-		return ST_OK;
-	}
+		return tell_no_backup(run);
 	(void) keep_backups(&run->options->rules, repo_now_s(&run->session->repo),
 						&timelines, run->kept, run->ncomplete);
 	window_lsn =

@@ -13,7 +13,8 @@
 #include "common/walname.h"
 #include "common/walpage.h"
 
-#define QUEUE_LEN 256
+#define QUEUE_LEN  256
+#define SAMPLE_ALL 10000U
 
 struct slot
 {
@@ -49,6 +50,16 @@ struct verify_pool
 	bool closing;
 	struct err broken; /* if not ST_OK: why a thread gave up */
 };
+
+bool
+verify_drawn(const char *key, unsigned seed, uint32_t sample_bp)
+{
+	uint64_t hash = 0xcbf29ce484222325U ^ seed;
+
+	for (const char *s = key; *s != '\0'; s++)
+		hash = (hash ^ (unsigned char) *s) * 0x100000001b3U;
+	return (hash >> 20) % SAMPLE_ALL < sample_bp;
+}
 
 /* What is looked at while an object's content passes by. */
 struct content

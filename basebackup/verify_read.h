@@ -16,6 +16,9 @@
 #include "common/session.h"
 #include "common/store.h"
 
+/* Is that key drawn, where so many of 10000 shall be? */
+extern bool verify_drawn(const char *key, unsigned seed, uint32_t sample_bp);
+
 struct verify_object
 {
 	enum object_kind kind;
