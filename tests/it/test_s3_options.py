@@ -388,4 +388,4 @@ def test_a_whole_life_in_compliance_mode(
     assert "Deleted: 2 backups" in done.out
     assert "are only hidden: the bucket keeps them until their lock ends" in done.out
     assert [row["id"] for row in site.list()] == [newest]
-    assert site.run("verify", "--read").check().out.startswith("1 backups")
+    assert site.run("verify", "--read").check().out.startswith("1 backup,")
