@@ -304,6 +304,39 @@ explain_gap(const struct choosing *c, const struct backup_summary *backup,
 				   then, next->id, time_format(next->stop_time, later));
 }
 
+/* Does the archive end before that segment, rather than lack it? */
+static bool
+ends_before(const struct choosing *c, uint32_t timeline, uint64_t segno,
+			uint32_t segment_size)
+{
+	struct archive_range range;
+	struct err looking;
+
+	return timeline == c->history.timeline &&
+		   archive_look(c->repo, timeline, segment_size, segno, ARCHIVE_OPEN,
+						&range, &looking) == ST_OK &&
+		   !range.any && !range.gap;
+}
+
+/* nearest: an LSN that recovery surely gets to; 0: none. */
+static enum status
+refuse_lsn(const struct choosing *c, uint64_t end, uint64_t nearest,
+		   struct err *err)
+{
+	char asked[LSN_TEXT_MAX], lsn[LSN_TEXT_MAX];
+
+	err_set(err, ST_CONFIG,
+			"the target %s lies behind the end of the archive, %s",
+			lsn_format(c->request->target.lsn, asked), lsn_format(end, lsn));
+	if (nearest == 0)
+		return err_hint(err, "The nearest possible is no target: to the end "
+							 "of the archive.");
+	return err_hint(err,
+					"The nearest possible is no target, to the end of the "
+					"archive, or --target-lsn=%s.",
+					lsn_format(nearest, lsn));
+}
+
 /* A segment that recovery needs is not there, or may need. */
 static enum status
 report_gap(const struct choosing *c, const struct backup_summary *backup,
@@ -312,9 +345,14 @@ report_gap(const struct choosing *c, const struct backup_summary *backup,
 	enum target_kind kind = c->request->target.kind;
 	uint64_t size = backup->wal_segment_size;
 	uint64_t at = segno * size;
+	uint64_t nearest = at - size < backup->stop_lsn ? 0 : at - size;
 	struct wal_name name;
 	char lsn[LSN_TEXT_MAX];
 
+	/* A record must begin at or behind the target: the last whole segment. */
+	if (kind == TARGET_LSN && at >= backup->stop_lsn &&
+		ends_before(c, timeline, segno, backup->wal_segment_size))
+		return refuse_lsn(c, at, nearest, err);
 	wal_name_segment(&name, timeline, segno, backup->wal_segment_size);
 	err_set(err, ST_MISSING,
 			"the archive lacks WAL segment \"%s\", which recovery from backup "
@@ -336,11 +374,10 @@ report_gap(const struct choosing *c, const struct backup_summary *backup,
 		return ST_OK;
 	}
 
-	/* A record must begin at or behind the target: the last whole segment. */
-	if (at - size < backup->stop_lsn)
+	if (nearest == 0)
 		return err_hint(err, "The nearest possible is --target-immediate.");
 	return err_hint(err, "The nearest possible is --target-lsn=%s.",
-					lsn_format(at - size, lsn));
+					lsn_format(nearest, lsn));
 }
 
 /*

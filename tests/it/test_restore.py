@@ -213,7 +213,9 @@ def test_impossible_targets_name_the_nearest(site: Site) -> None:
     said = site.refuse(backup, f"--target-lsn={lsn}")
     assert f"before the end of backup {backup}" in said
     said = site.refuse("--target-lsn=FF/0")
-    assert "the archive lacks WAL segment" in said
+    end = f"0/{int(last[-2:], 16) + 1:X}000000"
+    assert f"the target FF/0 lies behind the end of the archive, {end}" in said
+    assert "The nearest possible is no target" in said
     nearest = said.split("--target-lsn=")[1].split()[0].rstrip(".)")
     assert nearest == f"0/{last[-2:].lstrip('0')}000000"
     copy = site.restore(f"--target-lsn={nearest}")

@@ -173,6 +173,7 @@ def test_missing_wal_is_named(site: Site, repo_dir: Path) -> None:
     text = f'the archive lacks WAL segment "{gap}"'
     said = site.refuse()
     assert text in said and "The nearest possible is --target-lsn=0/" in said
+    assert text in site.refuse("--target-lsn=FF/0")
     assert text in site.refuse("--standby")
     moment = "2099-01-01 00:00:00Z"
     said = site.refuse(f"--target-time={moment}")
