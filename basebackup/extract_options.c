@@ -119,7 +119,9 @@ take_table(struct extract_options *o, const char *arg)
 						 "--table needs DB.SCHEMA.TABLE, not \"%s\"", arg);
 	if (o->database[0] != '\0' && strcmp(o->database, database) != 0)
 		return cli_usage(o->common.program,
-						 "all tables must be of one database");
+						 "tables can be of one database only, not of \"%s\" "
+						 "and \"%s\"",
+						 o->database, database);
 	memcpy(o->database, database, sizeof(database));
 	o->ntables++;
 	return -1;
@@ -128,9 +130,13 @@ take_table(struct extract_options *o, const char *arg)
 static int
 take_database(struct extract_options *o, const char *arg)
 {
-	if (*arg == '\0' || strlen(arg) >= EXTRACT_NAME_MAX ||
-		o->database[0] != '\0')
+	if (*arg == '\0' || strlen(arg) >= EXTRACT_NAME_MAX)
 		return cli_usage(o->common.program, "invalid database \"%s\"", arg);
+	if (o->database[0] != '\0' && strcmp(o->database, arg) != 0)
+		return cli_usage(o->common.program,
+						 "there can be one database only, not \"%s\" and "
+						 "\"%s\"",
+						 o->database, arg);
 	(void) snprintf(o->database, sizeof(o->database), "%s", arg);
 	return -1;
 }

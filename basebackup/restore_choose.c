@@ -210,11 +210,11 @@ tell_branches(struct choosing *c, const struct backup_summary *backup,
 		if (st != ST_OK)
 			return st;
 		if (range.any)
-			log_info("timeline %" PRIu32 " went on after timeline %" PRIu32
-					 " had forked off at %s; --target-timeline=%" PRIu32
-					 " would follow it instead",
-					 entry->timeline, h->entries[i + 1].timeline,
-					 lsn_format(entry->end, lsn), entry->timeline);
+			log_warning("timeline %" PRIu32 " went on after timeline %" PRIu32
+						" had forked off at %s; --target-timeline=%" PRIu32
+						" would follow it instead",
+						entry->timeline, h->entries[i + 1].timeline,
+						lsn_format(entry->end, lsn), entry->timeline);
 	}
 	return ST_OK;
 }

@@ -22,10 +22,11 @@ scratch_cluster_open(struct scratch_cluster *c,
 								  .options = options,
 								  .request = options->request,
 								  .scratch = {.lock = -1}};
-	if ((st = run_as_postgres(&became, err)) != ST_OK ||
-		(st = session_configure(&c->session, common, err)) != ST_OK ||
-		(st = session_open_repo(&c->session, common, 0, err)) != ST_OK)
+	if ((st = run_as_postgres(&became, err)) != ST_OK)
 		return st;
+	if ((st = session_configure(&c->session, common, err)) != ST_OK ||
+		(st = session_open_repo(&c->session, common, 0, err)) != ST_OK)
+		return became ? err_context(err, "as user \"%s\"", RUN_AS_USER) : st;
 	if (became)
 		log_info("going on as user \"%s\"", RUN_AS_USER);
 	return repo_resolve_cluster(&c->session.repo, err);

@@ -211,7 +211,7 @@ explain(const char *what, const char *log, struct err *err)
 	return err->status;
 }
 
-/* Waits for its end; a cancellation ends it. */
+/* Waits for its end; a cancellation ends it.  *code: less than 0: a signal. */
 static enum status
 wait_child(pid_t pid, const volatile sig_atomic_t *cancel, int *code,
 		   struct err *err)
@@ -226,7 +226,7 @@ wait_child(pid_t pid, const volatile sig_atomic_t *cancel, int *code,
 		if (st != ST_OK)
 			(void) kill(pid, SIGKILL);
 	}
-	*code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+	*code = WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
 	return st;
 }
 
@@ -498,7 +498,10 @@ scratch_server_run(struct scratch_server *server, const char *program,
 		st = start_child(&child, &pid, err);
 	if (st == ST_OK)
 		st = wait_child(pid, server->options->cancel, &code, err);
-	if (st == ST_OK && code != 0)
+	if (st == ST_OK && code < 0)
+		st = err_set(err, ST_SERVER, "%s was ended by signal %d: %s", program,
+					 -code, strsignal(-code));
+	else if (st == ST_OK && code > 0)
 		st = explain(program, log, err);
 	free_words(argv);
 	if (child.in >= 0)

@@ -186,6 +186,12 @@ def test_as_root(site: Site, scratch: Path, shared_dir: Path, tmp_path: Path) ->
     assert output.stat().st_uid == 0
     assert empty(scratch)
 
+    # What root may read, and postgres may not.
+    args = ["extract", f"--config={site.config}", "--database=x", "--output=-"]
+    run(["chown", "root:", site.config]).check()
+    done = site.programs.run("walship", *args, user="root")
+    assert 'as user "postgres": could not open file' in done.err
+
 
 # --- what goes wrong --------------------------------------------------------------
 
@@ -219,8 +225,13 @@ def test_usage(site: Site) -> None:
         done = site.run("extract", *args)
         assert (done.status, done.out) == (2, ""), args
         assert done.err, args
-    done = site.run("extract", "--query=select 1", "--output=x")
-    assert done.status == 2 and "--query needs --database=DB" in done.err
+    for args, reason in (
+        (["--query=select 1"], "--query needs --database=DB"),
+        (["--table=a.b.c", "--database=B"], 'not "a" and "B"'),
+        (["--database=B", "--table=a.b.c"], 'not of "B" and "a"'),
+    ):
+        done = site.run("extract", *args, "--output=x")
+        assert done.status == 2 and reason in done.err
 
 
 def test_failures_leave_nothing(
@@ -247,6 +258,19 @@ def test_failures_leave_nothing(
     fails("division by zero", *query)
     query[1] = "--query=select 'x'::json"
     fails('Token "x" is invalid.', *query)
+    # Nobody reads what it gives.
+    reader, writer = os.pipe()
+    os.close(reader)
+    line = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups", "--"]
+    line += [str(site.programs.path("walship")), "extract", f"--config={site.config}"]
+    line += [f"--scratch={scratch}", "--output=-", "--database=postgres"]
+    line += ["--query=select repeat('x', 100000)"]
+    piped = subprocess.run(
+        line, cwd=scratch, stdout=writer, stderr=subprocess.PIPE, check=False
+    )
+    os.close(writer)
+    assert piped.returncode == 1
+    assert b"psql was ended by signal 13: Broken pipe" in piped.stderr
     fails('role "nobody" does not exist', table, "--username=nobody")
     fails("lies behind the last", table, "--target-time=2099-01-01 00:00:00Z", status=2)
     fails("cannot find", table, f"--bindir={work_dir}", status=2)
