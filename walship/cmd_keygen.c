@@ -3,6 +3,7 @@
  */
 #include <stdbool.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "common/cli.h"
 #include "common/key.h"
@@ -47,6 +48,10 @@ tell(const char *id, const char *path, bool add)
 				   "copy away from the database hosts and from the "
 				   "repository.\n",
 				   id, path);
+	if (!add && geteuid() == 0)
+		(void) fputs("It is root's: let the server's user read it, by chown "
+					 "or as its group.\n",
+					 stderr);
 	if (add)
 		(void) fputs("Copies made before lack this key: replace them before "
 					 "--use.\n",

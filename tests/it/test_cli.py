@@ -67,6 +67,10 @@ def test_keygen(walship: Programs, work_dir: Path) -> None:
     assert key not in result.err
     assert "copy" in result.err
 
+    assert "root" not in result.err
+    of_root = walship.run("walship", "keygen", work_dir / "root-key", user="root")
+    assert "let the server's user read it" in of_root.check().err
+
     before = path.read_bytes()
     refused = walship.run("walship", "keygen", path)
     assert refused.status == 1
