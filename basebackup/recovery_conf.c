@@ -63,9 +63,8 @@ shell_quote(const char *const *words, char **out, struct err *err)
 	return ST_OK;
 }
 
-/* name = 'value', as the server's configuration files are read. */
-static void
-put_setting(FILE *out, const char *name, const char *value)
+void
+setting_put(FILE *out, const char *name, const char *value)
 {
 	(void) fprintf(out, "%s = '", name);
 	for (; *value != '\0'; value++)
@@ -103,7 +102,7 @@ put_command(FILE *out, const char *const *command, struct err *err)
 		*to++ = *from;
 	}
 	memcpy(to, " %f \"%p\"", sizeof(" %f \"%p\""));
-	put_setting(out, "restore_command", doubled);
+	setting_put(out, "restore_command", doubled);
 	free(quoted);
 	free(doubled);
 	return ST_OK;
@@ -131,17 +130,17 @@ put_value(FILE *out, const char *name, const struct recovery_target *target)
 	switch (target->kind)
 	{
 		case TARGET_IMMEDIATE:
-			put_setting(out, name, "immediate");
+			setting_put(out, name, "immediate");
 			break;
 		case TARGET_TIME:
-			put_setting(out, name, timestamp_format(target->time_us, time));
+			setting_put(out, name, timestamp_format(target->time_us, time));
 			break;
 		case TARGET_LSN:
-			put_setting(out, name, lsn_format(target->lsn, lsn));
+			setting_put(out, name, lsn_format(target->lsn, lsn));
 			break;
 		case TARGET_XID:
 		case TARGET_NAME:
-			put_setting(out, name, target->text);
+			setting_put(out, name, target->text);
 			break;
 		case TARGET_END:
 			break;
@@ -161,12 +160,12 @@ put_target(FILE *out, const struct recovery_target *target)
 		if (target_settings[i].kind == target->kind)
 			name = target_settings[i].name;
 		else
-			put_setting(out, target_settings[i].name, "");
+			setting_put(out, target_settings[i].name, "");
 	if (name != NULL)
 		put_value(out, name, target);
-	put_setting(out, "recovery_target_inclusive",
+	setting_put(out, "recovery_target_inclusive",
 				target->inclusive == INCLUSIVE_NO ? "off" : "on");
-	put_setting(out, "recovery_target_action",
+	setting_put(out, "recovery_target_action",
 				target->action == NULL ? "pause" : target->action);
 }
 
@@ -184,23 +183,23 @@ put_rest(FILE *out, const struct recovery_conf *conf)
 	char timeline[16];
 
 	snprintf(timeline, sizeof(timeline), "%" PRIu32, conf->timeline);
-	put_setting(out, "recovery_target_timeline",
+	setting_put(out, "recovery_target_timeline",
 				conf->standby            ? "latest"
 				: conf->timeline_current ? "current"
 										 : timeline);
 	put_target(out, conf->target);
-	put_setting(out, "recovery_end_command", "");
-	put_setting(out, "archive_cleanup_command", "");
-	put_setting(out, "primary_conninfo",
+	setting_put(out, "recovery_end_command", "");
+	setting_put(out, "archive_cleanup_command", "");
+	setting_put(out, "primary_conninfo",
 				conf->primary_conninfo != NULL ? conf->primary_conninfo : "");
-	put_setting(out, "primary_slot_name",
+	setting_put(out, "primary_slot_name",
 				conf->primary_slot != NULL ? conf->primary_slot : "");
 	if (!conf->standby)
-		put_setting(out, "recovery_min_apply_delay", "0");
+		setting_put(out, "recovery_min_apply_delay", "0");
 	if (pauses(conf->target))
-		put_setting(out, "hot_standby", "on");
+		setting_put(out, "hot_standby", "on");
 	if (conf->prefetch_off)
-		put_setting(out, "recovery_prefetch", "off");
+		setting_put(out, "recovery_prefetch", "off");
 	if (conf->archive_off)
 	{
 		(void) fputs("# So that this copy does not archive beside the server "
@@ -208,7 +207,7 @@ put_rest(FILE *out, const struct recovery_conf *conf)
 					 "# When it takes that server's place: ALTER SYSTEM RESET "
 					 "archive_mode, and restart.\n",
 					 out);
-		put_setting(out, "archive_mode", "off");
+		setting_put(out, "archive_mode", "off");
 	}
 }
 

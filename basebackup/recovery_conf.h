@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "basebackup/choose.h"
 #include "common/err.h"
@@ -40,6 +41,9 @@ struct recovery_conf
  */
 extern enum status recovery_conf_format(const struct recovery_conf *conf,
 										char **out, struct err *err) ERR_CHECK;
+
+/* name = 'value', as the server's configuration files are read. */
+extern void setting_put(FILE *out, const char *name, const char *value);
 
 /*
  * A command line for a shell, each word quoted where it needs to be.  *out is

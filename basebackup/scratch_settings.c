@@ -12,6 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "basebackup/recovery_conf.h"
 #include "common/log.h"
 
 /*
@@ -71,19 +72,6 @@ static const char *const recorded[] = {"max_connections",
 									   "bytea_output",
 									   "extra_float_digits"};
 
-static void
-put(FILE *out, const char *name, const char *value)
-{
-	(void) fprintf(out, "%s = '", name);
-	for (; *value != '\0'; value++)
-	{
-		if (*value == '\'' || *value == '\\')
-			(void) fputc(*value, out);
-		(void) fputc(*value, out);
-	}
-	(void) fputs("'\n", out);
-}
-
 /* As the original had it, unless the server would not start so. */
 static void
 put_recorded(FILE *out, const char *name, const char *value)
@@ -102,7 +90,7 @@ put_recorded(FILE *out, const char *name, const char *value)
 		}
 		freelocale(locale);
 	}
-	put(out, name, value);
+	setting_put(out, name, value);
 }
 
 /* A share of the memory, which a limit leaves. */
@@ -115,7 +103,7 @@ put_memory(FILE *out, const char *name, int64_t bytes, int64_t most_bytes)
 		bytes = most_bytes;
 	(void) snprintf(value, sizeof(value), "%" PRId64 "kB",
 					bytes < 1 << 20 ? 1024 : bytes >> 10);
-	put(out, name, value);
+	setting_put(out, name, value);
 }
 
 static void
@@ -123,7 +111,7 @@ put_limits(FILE *out, int64_t memory_bytes)
 {
 	if (memory_bytes == 0)
 	{
-		put(out, "shared_buffers", "128MB");
+		setting_put(out, "shared_buffers", "128MB");
 		return;
 	}
 	put_memory(out, "shared_buffers", memory_bytes / 4, 1 << 30);
@@ -170,7 +158,7 @@ put_libraries(FILE *out, const struct scratch_server_options *o)
 							"shared_preload_libraries, which this host lacks",
 							name);
 		(void) fclose(kept);
-		put(out, "shared_preload_libraries", list);
+		setting_put(out, "shared_preload_libraries", list);
 	}
 	free(list);
 	free(copy);
@@ -239,15 +227,15 @@ scratch_write_settings(const struct scratch_server_options *o, struct err *err)
 	}
 	for (size_t i = 0; i < sizeof(fixed) / sizeof(fixed[0]); i++)
 		if (version >= fixed[i].since)
-			put(out, fixed[i].name, fixed[i].value);
+			setting_put(out, fixed[i].name, fixed[i].value);
 	for (size_t i = 0; i < 2; i++)
 	{
 		(void) snprintf(path, sizeof(path), "%s/%s", o->scratch->dir,
 						files[i][1]);
-		put(out, files[i][0], path);
+		setting_put(out, files[i][0], path);
 	}
 	put_limits(out, o->memory_bytes);
-	put(out, "unix_socket_directories", o->scratch->socket);
+	setting_put(out, "unix_socket_directories", o->scratch->socket);
 	put_libraries(out, o);
 	return end_file(out, err);
 }
