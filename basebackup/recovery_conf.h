@@ -46,6 +46,12 @@ extern enum status recovery_conf_format(const struct recovery_conf *conf,
 extern void setting_put(FILE *out, const char *name, const char *value);
 
 /*
+ * A line of one of the server's configuration files: name = 'value'.  The
+ * value holds no line break.
+ */
+extern void setting_put(FILE *out, const char *name, const char *value);
+
+/*
  * A command line for a shell, each word quoted where it needs to be.  *out is
  * freed by free().
  */
