@@ -396,22 +396,38 @@ make_input(const struct scratch *scratch, const char *text, int *fd,
 	return ST_OK;
 }
 
+/* What libpq would find there is about the original. */
+static void
+clear_environment(void)
+{
+	char name[64];
+
+	for (size_t i = 0; environ != NULL && environ[i] != NULL;)
+	{
+		size_t len = strcspn(environ[i], "=");
+
+		if (strncmp(environ[i], "PG", 2) != 0 || environ[i][len] != '=' ||
+			len >= sizeof(name))
+		{
+			i++;
+			continue;
+		}
+		(void) snprintf(name, sizeof(name), "%.*s", (int) len, environ[i]);
+		(void) unsetenv(name);
+	}
+}
+
 void
 scratch_server_environment(const struct scratch_server *server)
 {
-	static const char *const others[] = {
-		"PGHOSTADDR", "PGSERVICE",  "PGSSLMODE",           "PGDATABASE",
-		"PGUSER",     "PGPASSFILE", "PGTARGETSESSIONATTRS"};
-	int version = server->options->plan->summary.server_version;
+	bool since_17 = server->options->plan->summary.server_version >= 170000;
 
-	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
-		(void) unsetenv(others[i]);
+	clear_environment();
 	(void) setenv("PGHOST", server->options->scratch->socket, 1);
 	(void) setenv("PGPORT", "5432", 1);
 	(void) setenv("PGOPTIONS",
-				  version >= 170000 ? SESSION_OPTIONS
-					  " -c transaction_timeout=0"
-									: SESSION_OPTIONS,
+				  since_17 ? SESSION_OPTIONS " -c transaction_timeout=0"
+						   : SESSION_OPTIONS,
 				  1);
 }
 
