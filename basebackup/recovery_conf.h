@@ -42,9 +42,6 @@ struct recovery_conf
 extern enum status recovery_conf_format(const struct recovery_conf *conf,
 										char **out, struct err *err) ERR_CHECK;
 
-/* name = 'value', as the server's configuration files are read. */
-extern void setting_put(FILE *out, const char *name, const char *value);
-
 /*
  * A line of one of the server's configuration files: name = 'value'.  The
  * value holds no line break.
