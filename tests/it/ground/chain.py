@@ -18,6 +18,10 @@ class Chain(Site):
 
     bucket: Bucket | None = None  # where the repository is, if not in a directory
 
+    def __init__(self, *args: Any, **options: Any) -> None:
+        # What changes is what a test changes, however long it takes.
+        super().__init__(*args, conf={"autovacuum": "off"}, **options)
+
     def make_big(self) -> None:
         self.primary.sql(
             "create table big with (autovacuum_enabled = off)"
