@@ -308,19 +308,47 @@ def test_read_notices_a_pack_of_the_same_name(verify: Verifier) -> None:
 
 
 def test_a_key_that_is_needed(verify: Verifier, work_dir: Path) -> None:
-    """Objects of an older key are named, and that it is a key they lack."""
-    other = work_dir / "other-key"
-    verify.programs.run("walship", "keygen", other).check()
-    wrong = write_config(
-        work_dir / "other.conf",
-        repository=f"file://{verify.dailies.repository.path}",
-        key_file=other,
+    """After a change of keys: what the old one still opens, and nothing else."""
+    fill_wal(verify)
+    keys = verify.config.parent / "key"
+    added = verify.programs.run("walship", "keygen", "--add", keys).check()
+    new = added.out.strip()
+    verify.programs.run("walship", "keygen", "--use", new, keys).check()
+    lines = keys.read_text(encoding="ascii").splitlines()
+    first, second = (line for line in lines if line.startswith("walship-key-v1 "))
+    assert first.split()[1] == new
+    verify.dailies.repository.key = bytes.fromhex(first.split()[2])
+    before = [b.identifier for b in verify.dailies.backups]
+    for _ in range(2):
+        verify.dailies.add_day()
+    fill_wal(verify)
+    verify.dailies.hand_over()
+    after = [b.identifier for b in verify.dailies.backups[len(before) :]]
+    assert not {"key-needed", "manifest-unreadable"} & set(
+        verify.findings("--read").values()
     )
-    verify.config = wrong
-    found = verify.findings()
-    assert set(found) == {b.identifier for b in verify.dailies.backups}
-    assert set(found.values()) == {"manifest-unreadable"}
-    assert "is not in the key file" in verify().out or "key" in verify().out
+
+    copy = work_dir / "copy"
+    copy.write_text(first + "\n", encoding="ascii")
+    copy.chmod(0o600)
+    shutil.chown(copy, roots.PG_USER, roots.PG_USER)
+    found = verify.findings("--read", f"--set=key_file={copy}")
+    kinds = {name: kind for name, kind in found.items() if kind != "wal-gap"}
+    shared = {
+        f"backup/{owner}/pack/{number:08X}"
+        for daily in verify.dailies.backups[len(before) :]
+        for owner, number in daily.packs
+        if owner in before
+    }
+    assert shared and kinds == {
+        **dict.fromkeys(before, "manifest-unreadable"),
+        **dict.fromkeys(shared, "key-needed"),
+    }
+    said = verify("--read", f"--set=key_file={copy}").out
+    named = [line for line in said.splitlines() if "wal-gap" not in line][:-1]
+    needs = f"is encrypted with key {second.split()[1]}, which is not configured"
+    assert len(named) == len(kinds) and all(needs in line for line in named)
+    assert not any(f'"{name}"' in said for name in after)
 
 
 def test_a_segment_under_another_name(verify: Verifier) -> None:
