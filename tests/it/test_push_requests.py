@@ -105,6 +105,9 @@ def test_store_without_conditions(
     done = archiver.push(SECOND)
     assert done.status == 1 and "differs from object" in done.err
     assert asked(fault_proxy) == ["HEAD", "GET"]
+    # Where nothing can be remembered, each call finds out.
+    done = archiver.push(SECOND, "--set=spool=/nonexistent")
+    assert done.status == 1 and "differs from object" in done.err
     assert archiver.fetch(SECOND) == whole
 
 
