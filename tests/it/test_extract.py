@@ -175,11 +175,24 @@ def test_as_root(site: Site, scratch: Path, shared_dir: Path, tmp_path: Path) ->
     site.backup()
     site.settle()
     output = tmp_path / "rows.csv"
+    # A shell that is set up for another server.
+    shell = {
+        "PGCHANNELBINDING": "require",
+        "PGDATABASE": "none",
+        "PGGSSENCMODE": "require",
+        "PGHOSTADDR": "127.0.0.1",
+        "PGREQUIREAUTH": "scram-sha-256",
+        "PGREQUIREPEER": "nobody",
+        "PGSSLMODE": "require",
+        "PGTARGETSESSIONATTRS": "standby",
+        "PGUSER": "nobody",
+    }
     done = site.programs.run(
         "walship",
         *("extract", f"--config={site.config}", f"--scratch={scratch}"),
         *("--database=postgres", "--query=table marks", f"--output={output}"),
         user="root",
+        env=shell,
     ).check()
     assert 'going on as user "postgres"' in done.err
     assert output.read_text(encoding="ascii") == "n\n3\n"
