@@ -173,11 +173,14 @@ def hinder(primary: Cluster) -> None:
         "create event trigger refuse on ddl_command_start execute function refuse()",
     ):
         primary.sql(statement, database="'Hin der'")
-    for name, value in {
+    settings = {
         "statement_timeout": "1ms",
         "lock_timeout": "1ms",
         "default_transaction_read_only": "on",
-    }.items():
+    }
+    if primary.version >= 17:
+        settings["transaction_timeout"] = "1ms"
+    for name, value in settings.items():
         primary.sql(f"alter database \"Hin der\" set {name} = '{value}'")
 
 
