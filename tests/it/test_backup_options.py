@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from ground.host import run
+from ground.host import run, unmount
 from ground.pg import Cluster, ClusterFactory
 from ground.programs import Programs
 from ground.roots import PG_USER
@@ -121,7 +121,7 @@ def test_no_room_for_temporary_files(site: Site, work_dir: Path) -> None:
             assert done.status == 1 and f'temporary file in "{where}"' in last
             assert reason in last and "TMPDIR" in last
     finally:
-        run(["umount", small]).check()
+        unmount(small)
 
 
 PROGRESS = re.compile(

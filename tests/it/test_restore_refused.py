@@ -348,7 +348,7 @@ def test_killed(site: Site, number: int, work_dir: Path, repo_dir: Path) -> None
     site.backup()
     target, child = slow(site, work_dir)
     os.kill(restoring(target), number)
-    assert child.wait(60) != 0
+    assert child.wait(180) != 0
     assert not (target / "global" / "pg_control").exists()
     if number != signal.SIGKILL:
         said = (work_dir / "stderr").read_text(encoding="utf-8")
