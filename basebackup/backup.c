@@ -106,6 +106,33 @@ record_stop_time(struct backup *b)
 	pgconn_close(conn);
 }
 
+/*
+ * A long outage of the store, or many packs of backups that died, may have
+ * taken longer than the server lets a session be idle.
+ */
+static enum status
+revive_connection(const struct backup *b, struct err *err)
+{
+	struct deadline d =
+		deadline_in(b->source->session->cfg->command_timeout_ms, cli_cancel());
+	struct pgconn *conn = b->source->conn;
+	struct server_facts now = {0};
+	bool again = false;
+	enum status status = pgconn_revive(conn, &again, err);
+
+	if (status != ST_OK || !again)
+		return status;
+	log_debug("the server had ended the session");
+	status = server_identify(conn, &d, &now, err);
+	if (status != ST_OK ||
+		now.system_identifier == b->source->facts->system_identifier)
+		return status;
+	return err_set(err, ST_CONFIG,
+				   "the server is of cluster %" PRIu64
+				   " now, and was of cluster %" PRIu64,
+				   now.system_identifier, b->source->facts->system_identifier);
+}
+
 static enum status
 begin_stream(struct backup *b, struct err *err)
 {
@@ -130,8 +157,10 @@ begin_stream(struct backup *b, struct err *err)
 			 b->options->fast_checkpoint
 				 ? ""
 				 : " (--checkpoint=fast would hasten it)");
-	status =
-		native_stream_begin(&start, &options, &b->stream, &b->native, err);
+	status = revive_connection(b, err);
+	if (status == ST_OK)
+		status =
+			native_stream_begin(&start, &options, &b->stream, &b->native, err);
 	if (status != ST_OK)
 		return status;
 	b->result->start_lsn = stream_start(b->stream)->lsn;

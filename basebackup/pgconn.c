@@ -3,6 +3,7 @@
  */
 #include "basebackup/pgconn.h"
 
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -318,6 +319,23 @@ pgconn_open(struct pg_options *opts, enum pg_kind kind,
 	}
 	*out = conn;
 	return ST_OK;
+}
+
+enum status
+pgconn_revive(struct pgconn *conn, bool *again, struct err *err)
+{
+	struct pollfd p = {.fd = PQsocket(conn->pq), .events = POLLIN};
+
+	/* Last words, which are of no interest, and then the end. */
+	while (PQstatus(conn->pq) == CONNECTION_OK && poll(&p, 1, 0) > 0 &&
+		   PQconsumeInput(conn->pq) != 0)
+		(void) PQisBusy(conn->pq);
+	*again = PQstatus(conn->pq) != CONNECTION_OK;
+	if (*again)
+		PQreset(conn->pq);
+	return PQstatus(conn->pq) == CONNECTION_OK
+			   ? ST_OK
+			   : pgconn_error(conn, ST_SERVER, err);
 }
 
 void

@@ -91,6 +91,14 @@ extern enum status pgconn_open(struct pg_options *opts, enum pg_kind kind,
 							   int64_t connect_timeout_ms, struct pgconn **out,
 							   struct err *err) ERR_CHECK;
 
+/*
+ * Connects again if the server has ended an idle connection meanwhile, as
+ * idle_session_timeout has it; *again tells so: it may be another server now.
+ * Takes as long as pgconn_open at most.
+ */
+extern enum status
+pgconn_revive(struct pgconn *conn, bool *again, struct err *err) ERR_CHECK;
+
 /* Cancels what may still run (as well as can be) and disconnects. */
 extern void pgconn_close(struct pgconn *conn);
 

@@ -90,9 +90,9 @@ parse_octal(const char *text, uint32_t *out)
 	return true;
 }
 
-static enum status
-identify(struct pgconn *conn, const struct deadline *deadline,
-		 struct server_facts *out, struct err *err)
+enum status
+server_identify(struct pgconn *conn, const struct deadline *deadline,
+				struct server_facts *out, struct err *err)
 {
 	struct pgresult *res = NULL;
 	enum status status =
@@ -162,7 +162,7 @@ server_facts_read(struct pgconn *conn, const struct deadline *deadline,
 	out->from_standby = standby != NULL && strcmp(standby, "on") == 0;
 	status = check_version(out->version, err);
 	if (status == ST_OK)
-		status = identify(conn, deadline, out, err);
+		status = server_identify(conn, deadline, out, err);
 	if (status == ST_OK)
 		status = server_show(conn, "wal_segment_size", deadline, segment, err);
 	if (status == ST_OK)

@@ -41,6 +41,11 @@ extern enum status
 server_facts_read(struct pgconn *conn, const struct deadline *deadline,
 				  struct server_facts *out, struct err *err) ERR_CHECK;
 
+/* Only the first three. */
+extern enum status
+server_identify(struct pgconn *conn, const struct deadline *deadline,
+				struct server_facts *out, struct err *err) ERR_CHECK;
+
 /* A setting as SHOW tells it, cut to 31 bytes; on either connection. */
 extern enum status server_show(struct pgconn *conn, const char *name,
 							   const struct deadline *deadline, char out[32],

@@ -963,6 +963,44 @@ def test_store_faults_are_survived(
 
 
 @pytest.mark.sigv4
+@pytest.mark.parametrize("replaced", [False, True])
+def test_store_outlasts_the_session(
+    behind_proxy: Backup,
+    s3_config: Path,
+    archiving: Callable[..., Cluster],
+    new_cluster: ClusterFactory,
+    fault_proxy: FaultProxy,
+    work_dir: Path,
+    processes: list[Daemon],
+    replaced: bool,
+) -> None:
+    """The server ends the idle session; it may be another one that follows."""
+    cluster = archiving(s3_config)
+    fault_proxy.set(hang=True, on="PUT .*/start")
+    process = behind_proxy.start(cluster, work_dir / "b.log")
+    processes.append(process)
+    wait_for(lambda: fault_proxy.count("PUT", "/start") > 0, "the backup begins")
+    stored = behind_proxy.stored(cluster)
+    if replaced:
+        cluster.stop()
+        other = new_cluster(start=False)
+        other.port, other.sockets = cluster.port, cluster.sockets
+        other.start()
+    else:
+        sessions = "from pg_stat_activity where backend_type = 'walsender'"
+        done = cluster.sql(f"select pg_terminate_backend(pid) {sessions}")
+        assert done == [(True,)]
+        cluster.wait_sql(f"select count(*) = 0 {sessions}")
+    fault_proxy.clear()
+    fault_proxy.reset_connections()
+    output = ended(process)
+    if replaced:
+        assert "the server is of cluster" in output and stored.backups() == []
+    else:
+        assert stored.backups() == [output.split()[-1]]
+
+
+@pytest.mark.sigv4
 def test_store_stays_away(
     behind_proxy: Backup,
     s3_config: Path,
