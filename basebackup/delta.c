@@ -171,6 +171,7 @@ run(struct delta *d, struct comparer *comparers, int n, struct err *err)
 		return st;
 	progress_begin(&progress, d->job->request->terminal,
 				   d->job->plan->summary.bytes);
+	progress.verb = "compared";
 	while (started < n && error == 0)
 	{
 		error = pthread_create(&comparers[started].thread, NULL, compare,

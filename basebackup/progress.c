@@ -20,6 +20,7 @@ progress_begin(struct progress *p, bool terminal, uint64_t total_bytes)
 	memset(p, 0, sizeof(*p));
 	p->terminal = terminal && isatty(STDERR_FILENO) == 1;
 	p->total_bytes = total_bytes;
+	p->verb = "received";
 	p->begun_ms = clock_now_ms();
 	p->shown_ms = p->begun_ms;
 }
@@ -77,11 +78,11 @@ progress_update(struct progress *p, uint64_t done_bytes)
 	describe(p, done_bytes, text, sizeof(text));
 	if (!p->terminal)
 	{
-		log_info("received %s", text);
+		log_info("%s %s", p->verb, text);
 		return;
 	}
 	/* The cursor goes back, so that whatever is printed next overwrites. */
-	(void) fprintf(stderr, "%s\033[K\r", text);
+	(void) fprintf(stderr, "%s %s\033[K\r", p->verb, text);
 	p->shown = true;
 }
 

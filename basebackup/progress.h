@@ -16,7 +16,8 @@ struct progress
 	uint64_t total_bytes; /* an estimate; 0: unknown */
 	int64_t begun_ms;
 	int64_t shown_ms;
-	bool shown; /* a line stands on the terminal */
+	bool shown;       /* a line stands on the terminal */
+	const char *verb; /* what became of the bytes: "received" to begin with */
 };
 
 /* terminal: whether one may be used, if standard error is one. */

@@ -19,6 +19,8 @@
 
 #define MB UINT64_C(1000000)
 
+static const char *verb; /* NULL: none is set */
+
 /* What update prints; there was a line so long ago, of so long a transfer. */
 static const char *
 told(struct progress *p, uint64_t total, uint64_t done, int64_t seconds,
@@ -31,6 +33,8 @@ told(struct progress *p, uint64_t total, uint64_t done, int64_t seconds,
 
 	assert_int_equal(pipe(ends), 0);
 	progress_begin(p, true, total);
+	if (verb != NULL)
+		p->verb = verb;
 	p->begun_ms -= seconds * 1000;
 	p->shown_ms = clock_now_ms() - since_line_s * 1000;
 	assert_return_code(dup2(ends[1], STDERR_FILENO), 0);
@@ -58,6 +62,10 @@ test_a_line_a_minute(void **state)
 	assert_non_null(
 		strstr(told(&p, 1000 * MB, 100 * MB, 3600, 61), "INFO: received "));
 	assert_string_equal(told(&p, 1000 * MB, 100 * MB, 0, 0), "|");
+	verb = "compared";
+	assert_non_null(
+		strstr(told(&p, 1000 * MB, 100 * MB, 3600, 61), "INFO: compared "));
+	verb = NULL;
 }
 
 /* An hour for a quarter: three are left, whatever this machine is busy with.
