@@ -12,6 +12,9 @@
 /* So many of the backups before the last one are its average. */
 #define AVERAGE_OF 7
 
+/* A clock that is so far ahead is wrong. */
+#define CLOCK_OFF_S 86400
+
 /* So many of each kind are told; the rest only counted. */
 #define TOLD_MAX 10
 
@@ -305,6 +308,25 @@ tell_reports(struct overview *s)
 					   s->reports.unreadable, s->reports.why.message);
 }
 
+/* What a host's wrong clock has spoilt. */
+static void
+tell_clocks(struct overview *s)
+{
+	const struct backup_summary *b = s->last.summary;
+	char time_text[21];
+
+	if (b != NULL && b->stop_time > s->now_s + CLOCK_OFF_S)
+		status_problem(s, "clock",
+					   "backup %s ended at %s, which is to come: its age is "
+					   "not known",
+					   b->id, time_format(b->stop_time, time_text));
+	if (s->reports.to_come > 0)
+		status_problem(s, "clock",
+					   "reports of a time to come, which do not count: "
+					   "%" PRIu64,
+					   s->reports.to_come);
+}
+
 static void
 tell_archiving(struct overview *s)
 {
@@ -351,4 +373,5 @@ status_find_problems(struct overview *s)
 	tell_archiving(s);
 	tell_reports(s);
 	tell_quota(s);
+	tell_clocks(s);
 }

@@ -25,6 +25,8 @@ struct lister
 	size_t n, room;
 	struct listed *reports; /* oldest first */
 	struct usage *usage;
+	int64_t latest_s; /* what is later is left out, and counted */
+	uint64_t later;
 };
 
 const char *
@@ -63,6 +65,13 @@ add_report(void *arg, const struct store_entry *entry, struct err *err)
 	if (!report_name_parse(entry->key + l->prefix_len, &report.time_s, kind) ||
 		!find_kind(kind, &report.kind))
 		return ST_OK;
+
+	/* It would be the last for years, whatever happens. */
+	if (report.time_s > l->latest_s)
+	{
+		l->later++;
+		return ST_OK;
+	}
 	if (l->n == l->room)
 	{
 		size_t room = l->room == 0 ? 64 : l->room * 2;
@@ -111,7 +120,7 @@ status_reports_load(struct repo *repo, bool read, int64_t now_s,
 					struct status_reports *out, struct usage *usage,
 					struct err *err)
 {
-	struct lister l = {.usage = usage};
+	struct lister l = {.usage = usage, .latest_s = now_s + DAY_S};
 	char prefix[STORE_KEY_MAX];
 	size_t taken = 0;
 	enum status status;
@@ -135,6 +144,7 @@ status_reports_load(struct repo *repo, bool read, int64_t now_s,
 		status = take_report(repo, r, out, err);
 	}
 	free(l.reports);
+	out->to_come = l.later;
 	if (status != ST_OK)
 		return err_context(err, "could not read the reports");
 	return ST_OK;

@@ -39,7 +39,8 @@ struct status_reports
 		struct report_read failure; /* the latest of those */
 	} kinds[REPORTS_KINDS];
 	uint64_t unreadable;
-	struct err why; /* of the first that is */
+	struct err why;   /* of the first that is */
+	uint64_t to_come; /* of a time more than a day ahead: they do not count */
 };
 
 /*

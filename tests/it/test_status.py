@@ -34,6 +34,7 @@ from ground.treestore import TreeStore
 
 SHARE = Path(__file__).resolve().parents[2] / "walship/share"
 BLOCK = 4096  # segments that are remembered together
+DAY = 86400
 AGAIN = 4  # blocks that each run lists again
 
 
@@ -193,10 +194,15 @@ def test_a_history_that_is_lost(status: Status) -> None:
     assert [w["backups"] for w in cluster["timelines"][0]["windows"]] == [9]
 
 
+def stamp(days_ago: float) -> str:
+    """As in the names of reports."""
+    return time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(time.time() - days_ago * DAY))
+
+
 def test_reports(status: Status) -> None:
     """The last of each kind, the last failure, and what cannot be read."""
-    status.report("verify", "20261119T030405Z", "failed", defects=3)
-    status.report("verify", "20261120T030405Z", "ok", defects=0)
+    status.report("verify", stamp(2), "failed", defects=3)
+    status.report("verify", stamp(1), "ok", defects=0)
     status.report("drill", "20200120T030405Z", "ok", rto_ms=61000, rpo_ms=1500)
     assert status.problems() == []
     cluster = status.cluster()
@@ -206,13 +212,30 @@ def test_reports(status: Status) -> None:
     shown = status().out
     assert "Last drill    ok at 2020-01-20T03:04:05Z" in shown
     assert "RTO 61 s, RPO 2 s" in shown
-    status.report("drill", "20261121T000000Z", "failed")
-    status.report("backup", "20261121T000001Z", "failed")
+    last = stamp(0.4)
+    status.report("drill", stamp(0.5), "failed")
+    status.report("backup", last, "failed")
     assert status.problems() == ["backup-failed", "drill-failed"]
-    assert "Last failure  backup at 2026-11-21T00:00:01Z" in status().out
-    broken = status.dailies.tree / "report/20261121T000001Z-backup"
+    hour = f"{last[:4]}-{last[4:6]}-{last[6:8]}T{last[9:11]}"
+    assert f"Last failure  backup at {hour}" in status().out
+    broken = status.dailies.tree / f"report/{last}-backup"
     broken.write_bytes(broken.read_bytes()[:-1])
     assert status.problems() == ["drill-failed", "report-unreadable"]
+
+
+def test_a_clock_that_was_wrong(status: Status) -> None:
+    """A report of years to come does not hide those of today; nor a backup."""
+    status.report("verify", stamp(-3650), "ok", defects=0)
+    assert status.problems() == ["clock"]
+    status.report("verify", stamp(0.1), "failed", defects=3)
+    assert status.problems() == ["verify-failed", "clock"]
+    for path in (status.dailies.tree / "report").iterdir():
+        path.unlink()
+    assert status.problems() == []
+    status.dailies.days += 365 * 80
+    status.dailies.add_day()
+    status.dailies.hand_over()
+    assert status.problems()[-1] == "clock"
 
 
 def test_quota(status: Status) -> None:
@@ -660,7 +683,6 @@ def raised(text: str) -> set[str]:
     return {name for name, rule in rules.items() if evaluate(rule["expr"])}
 
 
-DAY = 86400
 NOW = -1  # the value is the present, less the second number
 
 # What makes each rule true: a sample of the real metrics, and its new value.
