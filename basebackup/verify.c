@@ -67,8 +67,9 @@ tell(struct run *run, enum verify_grade grade, const char *kind,
 
 /* Those in doubt included: what is read is not read again. */
 static uint64_t
-read_defects(struct run *run)
+read_defects(void *arg)
 {
+	struct run *run = arg;
 	uint64_t n;
 
 	(void) pthread_mutex_lock(&run->lock);
@@ -198,7 +199,7 @@ read_content(struct run *run, enum object_kind kind,
 		memcpy(object.sum, expected->sum, sizeof(object.sum));
 	status = verify_pool_add(run->pool, &object, err);
 	if (status == ST_OK)
-		verify_state_save(&run->state, run->pool, read_defects(run));
+		verify_state_save(&run->state, run->pool, read_defects, run);
 	return status;
 }
 
@@ -558,7 +559,7 @@ finish_reading(struct run *run, enum status status, struct err *err)
 	}
 	verify_pool_count(run->pool, &run->counts->read_objects,
 					  &run->counts->read_bytes);
-	verify_state_close(&run->state, run->pool, read_defects(run),
+	verify_state_close(&run->state, run->pool, read_defects, run,
 					   status == ST_OK);
 	return status;
 }

@@ -88,7 +88,8 @@ verify_state_done(const struct verify_state *state, const char *key)
 }
 
 static void
-save(struct verify_state *state, struct verify_pool *pool, uint64_t defects)
+save(struct verify_state *state, struct verify_pool *pool,
+	 verify_defects defects, void *arg)
 {
 	char text[TEXT_MAX];
 	char key[STORE_KEY_MAX];
@@ -100,26 +101,26 @@ save(struct verify_state *state, struct verify_pool *pool, uint64_t defects)
 	len = format_head(text, sizeof(text), state);
 	len +=
 		snprintf(text + len, sizeof(text) - (size_t) len, "%" PRIu64 " %s\n",
-				 defects, key[0] != '\0' ? key : state->done);
+				 defects(arg), key[0] != '\0' ? key : state->done);
 	(void) spool_write(&state->spool, FILE_NAME, text, (size_t) len);
 	state->saved_ms = clock_now_ms();
 }
 
 void
 verify_state_save(struct verify_state *state, struct verify_pool *pool,
-				  uint64_t defects)
+				  verify_defects defects, void *arg)
 {
 	if (clock_now_ms() - state->saved_ms >= SAVE_MS)
-		save(state, pool, defects);
+		save(state, pool, defects, arg);
 }
 
 void
 verify_state_close(struct verify_state *state, struct verify_pool *pool,
-				   uint64_t defects, bool complete)
+				   verify_defects defects, void *arg, bool complete)
 {
 	if (complete)
 		spool_remove(&state->spool, FILE_NAME);
 	else
-		save(state, pool, defects);
+		save(state, pool, defects, arg);
 	spool_close(&state->spool);
 }

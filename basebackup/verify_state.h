@@ -37,13 +37,20 @@ verify_state_open(struct verify_state *state, const struct session *session,
 extern bool
 verify_state_done(const struct verify_state *state, const char *key);
 
+/*
+ * How many defects content has by now.  It is asked after how far the pool is,
+ * so that none is missed: what fails meanwhile is read once more.
+ */
+typedef uint64_t (*verify_defects)(void *arg);
+
 /* Writes it down if the last time is some seconds ago. */
-extern void verify_state_save(struct verify_state *state,
-							  struct verify_pool *pool, uint64_t defects);
+extern void
+verify_state_save(struct verify_state *state, struct verify_pool *pool,
+				  verify_defects defects, void *arg);
 
 /* Writes it down, or forgets all after a complete run. */
 extern void
 verify_state_close(struct verify_state *state, struct verify_pool *pool,
-				   uint64_t defects, bool complete);
+				   verify_defects defects, void *arg, bool complete);
 
 #endif
