@@ -206,8 +206,9 @@ judge(const struct pgresult *rows, struct err *err)
 		return ST_OK;
 	if (strcmp(value, "f") == 0)
 		return err_set(err, ST_CORRUPT, "it returned false");
-	return err_set(err, ST_CORRUPT, "it returned \"%.*s\" instead of true",
+	(void) err_set(err, ST_CORRUPT, "it returned \"%.*s\" instead of true",
 				   (int) cut(value, strlen(value), VALUE_BYTES), value);
+	return err_hint(err, "A check returns a boolean.");
 }
 
 static enum status

@@ -376,6 +376,7 @@ def test_false_checks(depot: Depot) -> None:
     assert len(depot.reports() - before) == 1
     wrong = {
         "table marks": "it returned 202 rows of 1 columns instead of true",
+        "select 'true'": 'it returned "true" instead of true',
         "\\c none\nselect true": 'database "none" does not exist',
     }
     for sql, message in wrong.items():
