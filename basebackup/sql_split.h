@@ -2,9 +2,9 @@
  * sql_split.h - the statements of a file of SQL
  *
  * Pure.  Knows what psql knows of quotes, dollar quotes, E'' strings and
- * comments, and of its commands \connect (\c) with a database's name, in double
- * quotes or not, on a line of its own between statements.  Bodies of functions
- * in BEGIN ATOMIC are not followed.
+ * comments, and of its commands \connect (\c) with a database's name, in
+ * double quotes or not, on a line of its own between statements.  Bodies of
+ * functions in BEGIN ATOMIC are not followed.
  */
 #ifndef BASEBACKUP_SQL_SPLIT_H
 #define BASEBACKUP_SQL_SPLIT_H
