@@ -16,6 +16,7 @@ import pytest
 
 from ground import objects, roots
 from ground.backups import crc32c_hex, text_of
+from ground.clock import clock_fast
 from ground.dailies import (
     SEGMENT,
     SEGMENTS_A_DAY,
@@ -29,6 +30,7 @@ from ground.host import Result, run
 from ground.pg import ClusterFactory
 from ground.programs import Programs, change_config, write_config
 from ground.rules import Evaluator, metric_names, parse_metrics, read_rules
+from ground.scripted import Asked, Say
 from ground.site import Site
 from ground.treestore import TreeStore
 
@@ -57,10 +59,10 @@ class Status:
     def wal(self) -> Path:
         return self.dailies.tree / f"wal/{self.dailies.timeline:08X}"
 
-    def __call__(self, *args: str) -> Result:
+    def __call__(self, *args: str, **how: Any) -> Result:
         program = str(self.programs.path("walship"))
         command = [program, "status", f"--config={self.config}", "--no-server"]
-        return run([*command, *args], user=roots.PG_USER)
+        return run([*command, *args], user=roots.PG_USER, **how)
 
     def cluster(self, *args: str) -> dict[str, Any]:
         """The only one; the exit status must agree with its problems."""
@@ -145,6 +147,32 @@ def test_what_is_on_its_way_is_no_gap(status: Status) -> None:
     arrival.start()
     assert status.problems() == []
     arrival.join()
+
+
+class Unhurried(TreeStore):
+    """Each listing of segments takes a third of a second."""
+
+    def choose(self, number: int, asked: Asked) -> Say:
+        if "list-type" in asked.path and "%2Fwal%2F00000001" in asked.path:
+            time.sleep(0.3)
+        return super().choose(number, asked)
+
+
+def test_a_slow_listing_is_repeated(status: Status, repo_dir: Path) -> None:
+    """As long as something may be on its way, whatever time that takes."""
+    (status.wal / segment_name(9 * SEGMENTS_A_DAY - 3)).unlink()
+    store = Unhurried(repo_dir)
+    config = status.config
+    status.config = write_config(
+        config.with_name("unhurried.conf"),
+        key_file=config.parent / "key",
+        **store.config(),
+    )
+    # In which three seconds pass.
+    done = status("--json", env=clock_fast(10))
+    store.stop()
+    assert "gap" in [p["kind"] for p in json.loads(done.out)["clusters"][0]["problems"]]
+    assert len(store.lists(f"{SYSTEM}/wal/00000001/")) >= 6, done.err
 
 
 def test_a_backup_lacks_its_own_wal(status: Status) -> None:
