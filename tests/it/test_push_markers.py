@@ -182,6 +182,22 @@ def test_another_cluster(
     refused(other.push(SECOND, "--set=push_timeout=1s"))
 
 
+def test_another_cluster_meanwhile(
+    queue: Queue, dead_server: Callable[..., Path], repo_dir: Path
+) -> None:
+    """A restore puts another cluster where a worker is still at work."""
+    control = queue.archiver.data / "global/pg_control"
+    other = shutil.copy(dead_server(1) / "global/pg_control", f"{control}.new")
+    shutil.chown(other, PG_USER, PG_USER)
+    queue.fill(FIRST, SECOND)
+    os.rename(other, control)
+    queue.archiver.write("00000002.history", b"1\t0/3000000\tx\n")
+    queue.age()
+    queue.ready("00000002.history")
+    wait_for(lambda: not queue.workers(), "end of the worker")
+    assert not list(repo_dir.rglob("*.history"))
+
+
 def test_clone_beside(
     new_queue: Callable[..., Queue], dir_config: Path, repo_dir: Path
 ) -> None:
