@@ -247,9 +247,12 @@ def test_debian_cluster_with_configuration_elsewhere(
         env={"PG_CLUSTER_CONF_ROOT": str(work_dir / "etc")},
     ).check()
     assert not (data / "postgresql.conf").exists()
+    # Not every version of pg_createcluster makes the folder.
+    (etc / "conf.d").mkdir(exist_ok=True)
     (etc / "conf.d/site.conf").write_text("work_mem = '7MB'\n", encoding="ascii")
     push = walship.path("wal-push")
     with open(etc / "postgresql.conf", "a", encoding="ascii") as conf:
+        conf.write("include_dir = 'conf.d'\n")
         conf.write("archive_mode = on\n")
         conf.write(f"archive_command = '{push} --config {dir_config} %p'\n")
 
