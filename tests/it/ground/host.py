@@ -72,7 +72,7 @@ def run(
     stdin: bytes | None = None,
     timeout_s: float = 300,
 ) -> Result:
-    """Runs a program to its end, optionally as another user (without groups).
+    """Runs a program to its end, optionally as another user, with its groups.
 
     The environment is exactly the given one, on top of a minimal PATH and
     locale, so that nothing of the tester's shell changes an outcome.
@@ -84,7 +84,7 @@ def run(
         credentials = {
             "user": entry.pw_uid,
             "group": entry.pw_gid,
-            "extra_groups": [],
+            "extra_groups": os.getgrouplist(user, entry.pw_gid),
         }
     done = subprocess.run(
         argv,
