@@ -122,6 +122,9 @@ window_of(const struct search *s, const struct wal_stretch *run,
 	}
 	out->to_lsn = (run->last + 1) * size;
 	out->to_s = run->modified_s;
+	/* The last segment came with the backup's end, by another clock. */
+	if (out->to_s != 0 && out->to_s < out->from_s)
+		out->to_s = out->from_s;
 	return out->nbackups > 0;
 }
 

@@ -211,6 +211,14 @@ test_times(void **state)
 		ST_OK);
 	assert_int_equal(w.windows[0].to_s, 0);
 	timeline_windows_free(&w);
+
+	summaries[0].stop_time = 2000;
+	assert_int_equal(
+		timeline_windows_find(&on_1, &map, backups, nbackups, 0, &w, &err),
+		ST_OK);
+	assert_int_equal(w.windows[0].from_s, 2000);
+	assert_int_equal(w.windows[0].to_s, 2000);
+	timeline_windows_free(&w);
 }
 
 static const char *
