@@ -159,6 +159,21 @@ report_notify(const struct config *cfg, uint64_t cluster,
 	log_err_warning(&err);
 }
 
+/*
+ * Of no cluster there is no place for it; nor of one that was mistyped: a
+ * report would make the repository seem to hold it.
+ */
+static enum status
+put_if_held(struct repo *repo, const struct report *report, struct err *err)
+{
+	bool held = false;
+	enum status status = ST_OK;
+
+	if (repo->system_identifier != 0)
+		status = repo_holds_cluster(repo, &held, err);
+	return status == ST_OK && held ? report_put(repo, report, err) : status;
+}
+
 void
 report_failure(struct session *session, const char *kind, int64_t start_time,
 			   const struct err *failed)
@@ -173,11 +188,11 @@ report_failure(struct session *session, const char *kind, int64_t start_time,
 
 	if (session->cfg == NULL)
 		return;
-	if (repo->store != NULL && cluster != 0)
+	if (repo->store != NULL)
 	{
 		store_set_deadline(repo->store, deadline_in(STORE_LIMIT_MS, NULL));
 		/* What failed is told; this may well be the same again. */
-		if (report_put(repo, &report, &err) != ST_OK)
+		if (put_if_held(repo, &report, &err) != ST_OK)
 			log_debug("could not store the report: %s", err.message);
 	}
 	report_notify(session->cfg, cluster != 0 ? cluster : session->cfg->cluster,
@@ -208,21 +223,6 @@ is_awaited(const char *kind)
 		if (strcmp(kinds[i], kind) == 0)
 			return true;
 	return false;
-}
-
-/*
- * Of no cluster there is no place for it; nor of one that was mistyped: a
- * report would make the repository seem to hold it.
- */
-static enum status
-put_if_held(struct repo *repo, const struct report *report, struct err *err)
-{
-	bool held = false;
-	enum status status = ST_OK;
-
-	if (repo->system_identifier != 0)
-		status = repo_holds_cluster(repo, &held, err);
-	return status == ST_OK && held ? report_put(repo, report, err) : status;
 }
 
 void

@@ -96,6 +96,7 @@ def test_failure_prints_nothing(site: Site) -> None:
 def test_failure_before_it_has_an_id(site: Site) -> None:
     """Who named the cluster finds a report of it; else nobody knows whose it is."""
     named = f"--cluster={site.primary.system_identifier()}"
+    site.primary.wait_archived(site.primary.switch_wal())
     assert site.run("backup", "--port=1").status == 1
     assert stored(site).reports("backup") == []
     failed = site.run("backup", "--port=1", named)
@@ -105,6 +106,9 @@ def test_failure_before_it_has_an_id(site: Site) -> None:
     assert report["message"] in failed.err
     told = json.loads(site.run("status", "--json", named).out)
     assert report["message"] in str(told)
+    # A report of one that is not there would make the repository hold two.
+    assert site.run("backup", "--port=1", "--cluster=42").status == 1
+    assert site.run("list").status == 0
 
 
 def test_no_room_for_temporary_files(site: Site, work_dir: Path) -> None:
