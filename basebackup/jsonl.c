@@ -12,6 +12,8 @@
 
 #include <yajl/yajl_parse.h>
 
+#include "basebackup/json.h"
+
 #define ARENA_INITIAL 4096
 
 struct jsonl_parser
@@ -62,6 +64,9 @@ arena_add(struct jsonl_parser *p, const void *text, size_t len, size_t *at)
 {
 	if (memchr(text, 0, len) != NULL)
 		return refuse(p, "a string holds a zero byte");
+	/* yajl takes longer forms of a character than there are. */
+	if (!utf8_valid(text, len))
+		return refuse(p, "a string is not UTF-8");
 	if (p->arena_size - p->arena_used < len + 1)
 	{
 		size_t size = p->arena_size;

@@ -181,6 +181,8 @@ test_refused(void **state)
 		  "corrupt line 1 is not valid: a string holds a zero byte");
 	check("{\"\\u0000\":1}\n",
 		  "corrupt line 1 is not valid: a string holds a zero byte");
+	check("{\"a\":\"\xc1\xbb\"}\n",
+		  "corrupt line 1 is not valid: a string is not UTF-8");
 	check("{\"a\":\"\xff\"}\n", "corrupt line 1 is not valid: it is not JSON");
 	check("{\"a\":1,}\n", "corrupt line 1 is not valid: it is not JSON");
 	check("{\"a\":99999999999999999999}\n",
